@@ -1,0 +1,63 @@
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { FanoutError } from '../lib/errors.ts';
+import { type ControlAddress, formatControlAddress } from './control-address.ts';
+import { closing, connectTcp, type Listener, listening } from './tcp.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/**
+ * Listens for operators. A unix socket lies in a directory of our own (0700) and has mode 0600: Node cannot ask who is
+ * at the other end, so the file's permissions are the check. Throws FanoutError CONFIG.
+ */
+export async function listenControl(at: ControlAddress, onSocket: (socket: Socket) => void): Promise<Listener> {
+  const server = createServer({ allowHalfOpen: false, noDelay: true }, onSocket);
+  const name = formatControlAddress(at);
+  if (!('path' in at)) {
+    await listening(server, { host: at.host, port: at.port }, `the control address ${name}`);
+    const address = server.address();
+    return { port: typeof address === 'object' && address !== null ? address.port : at.port, close: () => closing(server) };
+  }
+  await makeWay(at.path);
+  await listening(server, { path: at.path }, `the control socket ${name}`);
+  chmodSync(at.path, 0o600);
+  return { port: 0, close: () => closing(server) };
+}
+
+/** Connects to an agent. Throws FanoutError AGENT_UNREACHABLE. */
+export async function connectControl(to: ControlAddress): Promise<Socket> {
+  try {
+    return await connectTcp(to, CONNECT_TIMEOUT_MS);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new FanoutError('AGENT_UNREACHABLE', `no agent answers at ${formatControlAddress(to)}: ${reason}`, {
+      hint: 'Start one with "fanout agent", or name the right one with --rpc-addr or FANOUT_RPC_ADDR.',
+      cause,
+    });
+  }
+}
+
+/** Makes the directory, and removes the socket of an agent that is no more. A living agent's socket stays. */
+async function makeWay(path: string): Promise<void> {
+  const directory = dirname(path);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const held = lstatSync(directory);
+  const uid = process.getuid?.();
+  if (uid !== undefined && held.uid !== uid && held.uid !== 0) {
+    throw new FanoutError('CONFIG', `${directory} belongs to somebody else (uid ${held.uid})`, {
+      hint: 'Choose another place for the control socket with --rpc-addr.',
+    });
+  }
+  const old = lstatSync(path, { throwIfNoEntry: false });
+  if (old === undefined) return;
+  if (!old.isSocket()) {
+    throw new FanoutError('CONFIG', `${path} exists and is not a socket`, { hint: 'Choose another with --rpc-addr.' });
+  }
+  const living = await connectTcp({ path }, 1000).catch(() => undefined);
+  if (living === undefined) return unlinkSync(path);
+  living.destroy();
+  throw new FanoutError('CONFIG', `another agent answers at ${path}`, {
+    hint: 'Stop it first, or give this one another --rpc-addr.',
+  });
+}

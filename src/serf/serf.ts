@@ -1,0 +1,329 @@
+import { DecodeError } from '../lib/errors.ts';
+import type { Endpoint } from '../lib/net-address.ts';
+import type { Rng } from '../lib/rng.ts';
+import { earliest, type Millis } from '../lib/time.ts';
+import { Memberlist } from '../memberlist/memberlist.ts';
+import { endpointOf, type NodeEntry } from '../memberlist/node-table.ts';
+import type { Delegate, Output } from '../memberlist/ports.ts';
+import { Broadcasts } from './broadcasts.ts';
+import { Departure } from './departure.ts';
+import { EventBuffer } from './event-buffer.ts';
+import type { SerfEvent } from './events.ts';
+import { LamportClock } from './lamport-clock.ts';
+import { MemberTable } from './member-table.ts';
+import {
+  decodeSerfMessage,
+  encodeJoin,
+  encodeLeave,
+  encodePushPull,
+  encodeUserEvent,
+  type SerfMessage,
+} from './messages.ts';
+import { Queries } from './queries.ts';
+import { memberlistConfig, type SerfConfig } from './serf-config.ts';
+import { Spreader } from './spreader.ts';
+import { encodeTags } from './tags.ts';
+
+const REAP_INTERVAL_MS: Millis = 15_000;
+const RECONNECT_INTERVAL_MS: Millis = 30_000;
+/** Serf's limit: what is above is refused at the source. */
+const USER_EVENT_BYTES_MAX = 512;
+
+/**
+ * One Serf member, pure like the Memberlist it drives: membership with intents, user events and queries on Serf's wire.
+ * Packets and streams go in through `memberlist`'s received... methods; `tick` and `nextWake` tell the time; `drain`
+ * gives what to send and `takeEvents` what happened.
+ */
+export class Serf {
+  readonly memberlist: Memberlist;
+  readonly members: MemberTable;
+  readonly queries: Queries;
+  private readonly config: SerfConfig;
+  private readonly rng: Rng;
+  private readonly clock = new LamportClock();
+  private readonly eventClock = new LamportClock();
+  private readonly userEvents = new EventBuffer();
+  private readonly broadcasts: Broadcasts;
+  private readonly spreader: Spreader;
+  private readonly departure = new Departure();
+  private tags: ReadonlyMap<string, string>;
+  private events: SerfEvent[] = [];
+  private nextReapAt: Millis;
+  private nextReconnectAt: Millis;
+
+  /** Throws a FanoutError when the tags do not fit into 512 bytes. */
+  constructor(config: SerfConfig, rng: Rng, now: Millis) {
+    this.config = config;
+    this.rng = rng;
+    this.tags = config.tags;
+    const emit = (event: SerfEvent): void => {
+      this.events.push(event);
+    };
+    this.broadcasts = new Broadcasts(config.profile.retransmitMult, now);
+    this.members = new MemberTable(config.name, (event, member) => emit({ kind: 'member', event, member }));
+    const memberlist = (): Memberlist => this.memberlist;
+    this.spreader = new Spreader(this.broadcasts, memberlist, now);
+    const { members, spreader } = this;
+    this.queries = new Queries({ config, rng, members, spreader, memberlist, localTags: () => this.tags, emit });
+    this.memberlist = new Memberlist(memberlistConfig(config), this.delegate(), rng, now);
+    this.nextReapAt = now + REAP_INTERVAL_MS;
+    this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+    this.memberlist.start(now);
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get localTags(): ReadonlyMap<string, string> {
+    return this.tags;
+  }
+
+  get isLeaving(): boolean {
+    return this.departure.isUnderWay;
+  }
+
+  /** The `serf` section of Serf's stats, all texts. */
+  stats(): Record<string, string> {
+    return {
+      coordinate_resets: '0',
+      encrypted: String(this.config.keyring !== undefined),
+      event_queue: String(this.broadcasts.depth('event')),
+      event_time: String(this.eventClock.time),
+      failed: String(this.members.count('failed')),
+      health_score: String(this.memberlist.healthScore),
+      intent_queue: String(this.broadcasts.depth('intent')),
+      left: String(this.members.count('left')),
+      member_time: String(this.clock.time),
+      members: String(this.members.size),
+      query_queue: String(this.broadcasts.depth('query')),
+      query_time: String(this.queries.clock.time),
+    };
+  }
+
+  nextWake(): Millis {
+    return earliest(
+      this.memberlist.nextWake(),
+      this.queries.nextWake(),
+      this.broadcasts.nextWake(),
+      this.departure.nextWake,
+      this.nextReapAt,
+      this.nextReconnectAt,
+    );
+  }
+
+  tick(now: Millis): void {
+    this.memberlist.tick(now);
+    this.broadcasts.tick(now);
+    this.queries.tick(now);
+    this.continueLeaving(now);
+    if (now >= this.nextReapAt) {
+      this.nextReapAt = now + REAP_INTERVAL_MS;
+      this.members.reap(now);
+    }
+    if (now >= this.nextReconnectAt) {
+      this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+      const member = this.members.reconnectCandidate(this.rng);
+      if (member !== undefined) this.memberlist.join(now, endpointOf(member), () => {});
+    }
+  }
+
+  drain(): Output[] {
+    return this.memberlist.drain();
+  }
+
+  takeEvents(): SerfEvent[] {
+    const { events } = this;
+    this.events = [];
+    return events;
+  }
+
+  /** Joins through one address. `done` gets undefined for success, else what went wrong. */
+  join(now: Millis, to: Endpoint, done: (failure: string | undefined) => void): void {
+    this.memberlist.join(now, to, (at, failure) => {
+      if (failure === undefined) this.announceJoin(at);
+      done(failure);
+    });
+  }
+
+  /** Starts a graceful leave; the event `left` ends it, after two broadcast timeouts and a pause at most. */
+  leave(now: Millis): void {
+    if (this.departure.isUnderWay) return;
+    this.departure.begin(now);
+    const ltime = this.clock.take();
+    this.members.leaveIntent(now, this.config.name, ltime);
+    const intent = encodeLeave({ ltime, node: this.config.name, prune: false });
+    if (this.hasPeers()) this.spreader.gossip('intent', intent, () => this.departure.spread('intent'));
+    else this.departure.spread('intent');
+  }
+
+  /** Tells the cluster that a failed member is gone for good; with `prune` it is forgotten at once. */
+  forceLeave(now: Millis, node: string, prune: boolean): void {
+    const ltime = this.clock.take();
+    this.spreader.gossip('intent', encodeLeave({ ltime, node, prune }));
+    this.members.leaveIntent(now, node, ltime);
+    if (prune) this.members.erase(node);
+  }
+
+  /** Replaces the local tags. Throws a FanoutError when they do not fit into 512 bytes. */
+  setTags(now: Millis, tags: ReadonlyMap<string, string>): void {
+    encodeTags(tags);
+    this.tags = tags;
+    this.memberlist.updateMeta(now, () => {});
+  }
+
+  /** Fires a user event. Throws DecodeError('event-size') when it is over Serf's limit of 512 bytes. */
+  userEvent(now: Millis, name: string, payload: Uint8Array, coalesce: boolean): void {
+    const ltime = this.eventClock.time;
+    const bytes = encodeUserEvent({ ltime, name, payload, cc: coalesce });
+    if (bytes.length > USER_EVENT_BYTES_MAX) {
+      throw new DecodeError('event-size', `user event exceeds limit of ${USER_EVENT_BYTES_MAX} bytes`);
+    }
+    this.eventClock.take();
+    this.userEvents.admit(ltime, ltime, { name, payload });
+    this.events.push({ kind: 'user', ltime, name, payload, coalesce });
+    this.spreader.push(now, 'event', bytes);
+  }
+
+  private delegate(): Delegate {
+    return {
+      nodeMeta: () => encodeTags(this.tags),
+      userMessage: (now, _from, payload) => this.received(now, payload),
+      takeBroadcasts: (overhead, budget) => this.broadcasts.take(overhead, budget, this.members.size),
+      hasBroadcasts: () => !this.broadcasts.isEmpty,
+      localState: () => this.localState(),
+      mergeRemoteState: (now, state, join) => this.mergeState(now, state, join),
+      joined: (_now, node) => this.members.nodeJoined(node),
+      left: (now, node) => this.members.nodeLeft(now, node),
+      updated: (_now, node) => this.members.nodeUpdated(node),
+      conflict: (_now, existing, other) => this.conflict(existing, other),
+      ackPayload: () => null,
+      pinged: () => {},
+    };
+  }
+
+  private received(now: Millis, payload: Uint8Array): void {
+    let message: SerfMessage;
+    try {
+      message = decodeSerfMessage(payload);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      return this.memberlist.counters.count(`serf-${error.reason}`);
+    }
+    switch (message.kind) {
+      case 'join':
+        this.clock.witness(message.ltime);
+        if (this.members.joinIntent(now, message.node, message.ltime)) this.spreader.gossip('intent', payload);
+        return;
+      case 'leave':
+        return this.handleLeave(now, message, payload);
+      case 'userEvent':
+        if (this.admitUserEvent(message)) this.spreader.push(now, 'event', payload);
+        return;
+      case 'query':
+        return this.queries.received(now, message, payload);
+      case 'queryResponse':
+        return this.queries.answered(now, message);
+      case 'relay': {
+        const { ip, port } = message.destAddr;
+        return this.memberlist.sendUser(endpointOf({ addr: ip, port }), message.inner);
+      }
+      default:
+        return this.memberlist.counters.count('serf-unexpected');
+    }
+  }
+
+  private handleLeave(now: Millis, message: Extract<SerfMessage, { kind: 'leave' }>, payload: Uint8Array): void {
+    const { node, ltime, prune } = message;
+    if (!this.applyLeave(now, node, ltime)) return;
+    this.spreader.gossip('intent', payload);
+    if (prune) this.members.erase(node);
+  }
+
+  /** Applies a leave intent; one about ourselves, while we stay, is answered with a join intent instead. */
+  private applyLeave(now: Millis, node: string, ltime: number): boolean {
+    this.clock.witness(ltime);
+    if (node !== this.config.name || this.departure.isUnderWay) return this.members.leaveIntent(now, node, ltime);
+    const known = this.members.get(node);
+    if (known !== undefined && ltime > known.statusLTime) this.announceJoin(now);
+    return false;
+  }
+
+  private admitUserEvent(message: Extract<SerfMessage, { kind: 'userEvent' }>): boolean {
+    const { ltime, name, payload, cc } = message;
+    this.eventClock.witness(ltime);
+    if (!this.userEvents.admit(this.eventClock.time, ltime, { name, payload })) return false;
+    this.events.push({ kind: 'user', ltime, name, payload, coalesce: cc });
+    return true;
+  }
+
+  private hasPeers(): boolean {
+    return this.memberlist.liveCount() > 1;
+  }
+
+  private announceJoin(now: Millis): void {
+    const ltime = this.clock.time;
+    this.clock.witness(ltime);
+    this.members.joinIntent(now, this.config.name, ltime);
+    this.spreader.gossip('intent', encodeJoin({ ltime, node: this.config.name }));
+  }
+
+  private continueLeaving(now: Millis): void {
+    const step = this.departure.tick(now);
+    if (step === 'report-gone') this.events.push({ kind: 'left' });
+    if (step !== 'send-farewell') return;
+    const hadPeers = this.hasPeers();
+    this.memberlist.leave(now, () => this.departure.spread('farewell'));
+    if (!hadPeers) this.departure.spread('farewell');
+  }
+
+  private conflict(existing: NodeEntry, other: { addr: Uint8Array; port: number }): void {
+    const mine = endpointOf(existing);
+    this.events.push({ kind: 'conflict', name: existing.name, mine, theirs: endpointOf(other) });
+  }
+
+  private localState(): Uint8Array {
+    const statusLTimes = new Map<string, number>();
+    const leftMembers: string[] = [];
+    for (const member of this.members.all()) {
+      statusLTimes.set(member.name, member.statusLTime);
+      if (member.status === 'left') leftMembers.push(member.name);
+    }
+    return encodePushPull({
+      ltime: this.clock.time,
+      eventLTime: this.eventClock.time,
+      queryLTime: this.queries.clock.time,
+      statusLTimes,
+      leftMembers,
+      events: this.userEvents.snapshot(),
+    });
+  }
+
+  /** Takes over another member's Serf state (Serf, delegate.go MergeRemoteState). */
+  private mergeState(now: Millis, bytes: Uint8Array, join: boolean): void {
+    let state: SerfMessage;
+    try {
+      state = decodeSerfMessage(bytes);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      return this.memberlist.counters.count(`serf-state-${error.reason}`);
+    }
+    if (state.kind !== 'pushPull') return this.memberlist.counters.count('serf-state-unexpected');
+    if (state.ltime > 0) this.clock.witness(state.ltime - 1);
+    if (state.eventLTime > 0) this.eventClock.witness(state.eventLTime - 1);
+    if (state.queryLTime > 0) this.queries.clock.witness(state.queryLTime - 1);
+    const left = new Set(state.leftMembers);
+    for (const node of left) this.applyLeave(now, node, (state.statusLTimes.get(node) ?? 0) + 1);
+    for (const [node, ltime] of state.statusLTimes) {
+      if (left.has(node)) continue;
+      this.clock.witness(ltime);
+      this.members.joinIntent(now, node, ltime);
+    }
+    if (join) this.userEvents.ignoreBefore(state.eventLTime);
+    for (const slot of state.events) {
+      for (const event of slot?.events ?? []) {
+        this.admitUserEvent({ kind: 'userEvent', ltime: slot?.ltime ?? 0, cc: false, ...event });
+      }
+    }
+  }
+}
