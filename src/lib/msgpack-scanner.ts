@@ -3,12 +3,14 @@ import { DecodeError } from './errors.ts';
 /** Containers within containers. Serf's messages need four; deeper input is an attack on somebody's stack. */
 const DEPTH_MAX = 16;
 /**
- * Values, containers included, in one top-level value. It bounds the memory that a decoded value takes (a one-byte value
- * becomes an object of a hundred bytes). A Serf state of 60,000 members fits.
+ * Values, containers included, in one top-level value. It bounds the memory that a decoded value takes (a
+ * one-byte value becomes an object of a hundred bytes). A Serf state of 60,000 members fits.
  */
 const VALUES_MAX = 2 ** 17;
 
-/** Finds the end of one value while its bytes still arrive. What was looked at once is not looked at again. */
+/**
+ * Finds the end of one value while its bytes still arrive. What was looked at once is not looked at again.
+ */
 export class ValueScanner {
   private readonly start: number;
   private readonly maxBytes: number;
@@ -25,8 +27,8 @@ export class ValueScanner {
   }
 
   /**
-   * End offset of the value, or undefined when the first `length` of `bytes` do not hold all of it yet. Call again with
-   * more bytes after the same ones. Throws DecodeError('msgpack') as scanValue does.
+   * End offset of the value, or undefined when the first `length` of `bytes` do not hold all of it yet. Call
+   * again with more bytes after the same ones. Throws DecodeError('msgpack') as scanValue does.
    */
   scan(bytes: Uint8Array, length: number = bytes.length): number | undefined {
     while (this.position < length) {
@@ -66,7 +68,9 @@ export class ValueScanner {
   }
 }
 
-/** Length of a token's type and length bytes (for fixed-size tokens: of all of it); 0 when no token starts so. */
+/**
+ * Length of a token's type and length bytes (for fixed-size tokens: of all of it); 0 when no token starts so.
+ */
 export function headerBytes(head: number): number {
   if (head < 0xc0 || head >= 0xe0) return 1;
   return HEADER_BYTES[head - 0xc0] as number;

@@ -4,13 +4,14 @@ import { DecodeError } from './errors.ts';
 import { dataBytes, headerBytes, ValueScanner } from './msgpack-scanner.ts';
 
 /**
- * Msgpack as Serf speaks it. A library encodes and decodes; this file bounds what it is given and bends its output to
- * the dialect of Go's old encoder.
+ * Msgpack as Serf speaks it. A library encodes and decodes; this file bounds what it is given and bends its
+ * output to the dialect of Go's old encoder.
  */
 
 /**
- * A decoded value. Every str, raw and bin is a Uint8Array that views the input. Integers beyond 2^53 come as the nearest
- * double, which no integer field of `Fields` accepts.
+ * A decoded value. Every str, raw and bin is a Uint8Array that views the input. Integers beyond 2^53 come as the
+ * nearest double, which no integer field of `Fields` accepts. Read maps with `Fields` or textMapOf: the key `__proto__`
+ * stands in them under an alias.
  */
 export type MsgpackValue =
   | null
@@ -32,22 +33,26 @@ export type Encodable =
   | { readonly [key: string]: Encodable };
 
 /**
- * End offset of the value that starts at `offset`, or undefined when the bytes end before it does. Allocates nothing from
- * a claimed length. Throws DecodeError('msgpack') on a byte that cannot start a value, on extension types, on nesting
- * deeper than 16, on more than 131,072 values, and on a value longer than `maxBytes`.
+ * End offset of the value that starts at `offset`, or undefined when the bytes end before it does. Allocates
+ * nothing from a claimed length. Throws DecodeError('msgpack') on a byte that cannot start a value, on
+ * extension types, on nesting deeper than 16, on more than 131,072 values, and on a value longer than
+ * `maxBytes`.
  */
 export function scanValue(bytes: Uint8Array, offset: number, maxBytes?: number): number | undefined {
   return new ValueScanner(offset, maxBytes).scan(bytes);
 }
 
 /**
- * The library refuses maps with this key, because assigning it would change an object's prototype. A member or tag may
- * be called so, and one odd name must not make a whole state unreadable: such keys get an alias that no UTF-8 yields.
+ * The library refuses maps with this key, because assigning it would change an object's prototype. A member
+ * or tag may be called so, and one odd name must not make a whole state unreadable: such keys get an alias
+ * that no UTF-8 yields.
  */
 const PROTO = '__proto__';
 const PROTO_ALIAS = '\ud800__proto__';
 
-/** Field names recur in every message. Direct-mapped, so a flood of new names costs decoding, never memory. */
+/**
+ * Field names recur in every message. Direct-mapped, so a flood of new names costs decoding, never memory.
+ */
 const KEY_CACHE_SLOTS = 512;
 const KEY_CACHE_BYTES_MAX = 24;
 const keyCache: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array(
@@ -89,8 +94,8 @@ const decoder = new Decoder({
 });
 
 /**
- * Decodes one value at `offset`; the bytes after it are the caller's. Throws DecodeError('msgpack') as scanValue does, and
- * also when the value is incomplete.
+ * Decodes one value at `offset`; the bytes after it are the caller's. Throws DecodeError('msgpack') as
+ * scanValue does, and also when the value is incomplete.
  */
 export function decodeValue(bytes: Uint8Array, offset: number = 0): { value: MsgpackValue; end: number } {
   const end = scanValue(bytes, offset);
@@ -104,16 +109,16 @@ const rpcEncoder = new Encoder({ sortKeys: true, ignoreUndefined: true });
 const floatEncoder = new Encoder({ sortKeys: true, ignoreUndefined: true, forceIntegerToFloat: true });
 
 /**
- * Encodes for the agent's RPC: strings as str (str8 included), byte strings as bin, keys sorted. (Sorted as UTF-16, which
- * is the byte order for all but exotic names. No decoder minds the order.)
+ * Encodes for the agent's RPC: strings as str (str8 included), byte strings as bin, keys sorted. (Sorted as
+ * UTF-16, which is the byte order for all but exotic names. No decoder minds the order.)
  */
 export function encodeRpc(value: Encodable): Uint8Array {
   return new Uint8Array(rpcEncoder.encodeSharedRef(value));
 }
 
 /**
- * Encodes for gossip, as Go's old encoder does: strings and byte strings alike in the raw family, without str8 and bin;
- * keys sorted. `type` is a message's type byte, put in front.
+ * Encodes for gossip, as Go's old encoder does: strings and byte strings alike in the raw family, without
+ * str8 and bin; keys sorted. `type` is a message's type byte, put in front.
  */
 export function encodeGossip(value: Encodable, type?: number): Uint8Array {
   return oldRaw(rpcEncoder.encodeSharedRef(value), type);
@@ -176,8 +181,9 @@ type Decoded = Readonly<Record<string, MsgpackValue>>;
 const NOTHING: Decoded = {};
 
 /**
- * Reads the fields of a decoded map by Serf's rules: nil or missing is the zero value, unknown keys are skipped, any
- * number that fits will do. Every method throws DecodeError('field', 'NAME: what is wrong') on a value of another kind.
+ * Reads the fields of a decoded map by Serf's rules: nil or missing is the zero value, unknown keys are
+ * skipped, any number that fits will do. Every method throws DecodeError('field', 'NAME: what is wrong') on a
+ * value of another kind.
  */
 export class Fields {
   private readonly record: Decoded;

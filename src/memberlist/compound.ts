@@ -25,8 +25,9 @@ export function encodeCompound(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * The messages of a compound (views of its bytes). Parts that the bytes do not reach are lost and counted, not an error: the ones before
- * are good. Throws DecodeError('compound') when the table of lengths itself is cut off.
+ * The messages of a compound (views of its bytes). Parts that the bytes do not reach are lost and counted,
+ * not an error: the ones before are good. Throws DecodeError('compound') when the table of lengths itself is
+ * cut off.
  */
 export function decodeCompound(bytes: Uint8Array): { parts: Uint8Array[]; truncated: number } {
   const count = bytes[1];

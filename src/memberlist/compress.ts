@@ -12,8 +12,8 @@ export function encodeCompress(message: Uint8Array): Uint8Array {
 }
 
 /**
- * The message inside a compress message. Throws DecodeError('decompress') on anything wrong, also when it unpacks to more
- * than `maxBytes`.
+ * The message inside a compress message. Throws DecodeError('decompress') on anything wrong, also when it
+ * unpacks to more than `maxBytes`.
  */
 export function decodeCompress(bytes: Uint8Array, maxBytes: number): Uint8Array {
   return decompressLzw(compressedBytes(bytes), maxBytes);

@@ -4,7 +4,7 @@ import { DecodeError } from '../lib/errors.ts';
 
 /** Where the parts of an envelope lie: version byte, nonce, ciphertext, tag. */
 const NONCE_AT = 1;
-export const NONCE_BYTES = 12;
+const NONCE_BYTES = 12;
 const CIPHERTEXT_AT = NONCE_AT + NONCE_BYTES;
 const TAG_BYTES = 16;
 /** What a version 1 envelope adds to its plaintext. */
@@ -31,8 +31,8 @@ function keyFor(key: Uint8Array) {
 }
 
 /**
- * Encrypts with AES-GCM as memberlist does (security.go). Serf sends version 1 only; version 0 is for tests against old
- * peers' bytes. A nonce must never be used twice with one key.
+ * Encrypts with AES-GCM as memberlist does (security.go). Serf sends version 1 only; version 0 is for tests
+ * against old peers' bytes. A nonce must never be used twice with one key.
  */
 export function sealEnvelope(
   key: Uint8Array,
@@ -56,8 +56,8 @@ export function sealEnvelope(
 }
 
 /**
- * Opens an envelope with the first of `keys` that fits. Throws DecodeError: 'envelope-version', 'envelope-short', and
- * 'decrypt' when no key fits or a version 0 envelope is padded wrongly.
+ * Opens an envelope with the first of `keys` that fits. Throws DecodeError: 'envelope-version',
+ * 'envelope-short', and 'decrypt' when no key fits or a version 0 envelope is padded wrongly.
  */
 export function openEnvelope(keys: readonly Uint8Array[], envelope: Uint8Array, aad: Uint8Array): Uint8Array {
   const version = envelope[0];
@@ -100,7 +100,9 @@ function pad(plaintext: Uint8Array): Uint8Array {
   return padded;
 }
 
-/** Real peers trust the last byte; only the owner of a key can make it lie, and then the envelope is refused. */
+/**
+ * Real peers trust the last byte; only the owner of a key can make it lie, and then the envelope is refused.
+ */
 function unpad(padded: Uint8Array): Uint8Array {
   const padding = padded[padded.length - 1] ?? 0;
   if (padding < 1 || padding > BLOCK_BYTES || padding > padded.length) {

@@ -6,7 +6,9 @@ import { FanoutError } from '../lib/errors.ts';
 export class Keyring {
   private ring: readonly Uint8Array[];
 
-  /** Throws FanoutError('KEY_INVALID') on a key that is not 16, 24 or 32 bytes long. Repeated keys count once. */
+  /**
+   * Throws FanoutError('KEY_INVALID') on a key that is not 16, 24 or 32 bytes long. Repeated keys count once.
+   */
   constructor(keys: readonly Uint8Array[]) {
     assert(keys.length > 0, 'a keyring has a primary key');
     this.ring = [];
@@ -56,9 +58,10 @@ export class Keyring {
 }
 
 /**
- * Key bytes of standard base64, as `serf keygen` and `fanout keygen` print it. It reads what Go's StdEncoding reads: padding is required,
- * line ends are skipped, and the unused bits of the last character are ignored, whatever they are.
- * Throws FanoutError('KEY_INVALID') on other text, and on a key that is not 16, 24 or 32 bytes long.
+ * Key bytes of standard base64, as `serf keygen` and `fanout keygen` print it. It reads what Go's StdEncoding
+ * reads: padding is required, line ends are skipped, and the unused bits of the last character are ignored,
+ * whatever they are. Throws FanoutError('KEY_INVALID') on other text, and on a key that is not 16, 24 or 32
+ * bytes long.
  */
 export function parseClusterKey(base64: string): Uint8Array {
   const text = base64.replaceAll(/[\r\n]/g, '');

@@ -2,8 +2,9 @@ import { assert } from '../lib/assert.ts';
 import { DecodeError } from '../lib/errors.ts';
 
 /**
- * LZW in the GIF flavour: least significant bit first, literals of 8 bits, codes of 9 to 12 bits, no early change. It is
- * what memberlist compresses with (Go's compress/lzw), and the output is the same byte for byte.
+ * LZW in the GIF flavour: least significant bit first, literals of 8 bits, codes of 9 to 12 bits, no early
+ * change. It is what memberlist compresses with (Go's compress/lzw), and the output is the same byte for
+ * byte.
  */
 
 const CLEAR = 256;
@@ -15,7 +16,10 @@ const CODE_MAX = 4095;
 
 /** Hash slots for (prefix, byte) pairs: four for each code, so that chains stay short. */
 const SLOTS = 1 << 14;
-/** Each slot is `pair << 12 | code`, and 0 when free (code 0 is never assigned). Reused: a call starts by clearing it. */
+/**
+ * Each slot is `pair << 12 | code`, and 0 when free (code 0 is never assigned). Reused: a call starts by
+ * clearing it.
+ */
 const slots = new Uint32Array(SLOTS);
 
 class BitWriter {
@@ -97,7 +101,9 @@ export function compressLzw(bytes: Uint8Array): Uint8Array {
   return writer.finish();
 }
 
-/** The decoder's table: what each code appends to, the byte that it appends, and the length of its expansion. */
+/**
+ * The decoder's table: what each code appends to, the byte that it appends, and the length of its expansion.
+ */
 const prefixes = new Uint16Array(1 << WIDTH_MAX);
 const suffixes = new Uint8Array(1 << WIDTH_MAX);
 const lengths = new Uint16Array(1 << WIDTH_MAX);
@@ -117,7 +123,9 @@ class Expansion {
     this.maxBytes = maxBytes;
   }
 
-  /** Writes what a code stands for, followed by its first byte once more if `again`. Returns that first byte. */
+  /**
+   * Writes what a code stands for, followed by its first byte once more if `again`. Returns that first byte.
+   */
   append(code: number, again: boolean): number {
     const length = lengths[code] as number;
     const end = this.length + length + (again ? 1 : 0);
@@ -147,8 +155,8 @@ class Expansion {
 const NONE = -1;
 
 /**
- * Expands LZW data, in time linear in what goes in and comes out. Throws DecodeError('decompress') on an impossible code,
- * on data that ends early, and as soon as the output would exceed `maxBytes`.
+ * Expands LZW data, in time linear in what goes in and comes out. Throws DecodeError('decompress') on an
+ * impossible code, on data that ends early, and as soon as the output would exceed `maxBytes`.
  */
 export function decompressLzw(bytes: Uint8Array, maxBytes: number): Uint8Array {
   const output = new Expansion(4 * bytes.length, maxBytes);

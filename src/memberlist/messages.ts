@@ -2,7 +2,10 @@ import { EMPTY, utf8Text } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { decodeValue, encodeGossip, Fields } from '../lib/msgpack.ts';
 
-/** First byte of every packet, stream and compound part (memberlist, net.go). `fanout` is our own and only on streams. */
+/**
+ * First byte of every packet, stream and compound part (memberlist, net.go). `fanout` is our own and only on
+ * streams.
+ */
 export const MessageType = {
   ping: 0,
   indirectPing: 1,
@@ -168,8 +171,9 @@ export function encodeUser(payload: Uint8Array): Uint8Array {
 }
 
 /**
- * Reads one message of a packet; bytes after its body are ignored, as real peers do. Throws DecodeError: 'type' for a type
- * that packets do not have, 'addr', 'vsn' and 'name' for fields that no member can have, 'msgpack' and 'field' else.
+ * Reads one message of a packet; bytes after its body are ignored, as real peers do. Throws DecodeError:
+ * 'type' for a type that packets do not have, 'addr', 'vsn' and 'name' for fields that no member can have,
+ * 'msgpack' and 'field' else.
  */
 export function decodePacketMessage(bytes: Uint8Array): PacketMessage {
   switch (bytes[0]) {
@@ -235,7 +239,9 @@ function readAccusation(fields: Fields): Suspect {
   };
 }
 
-/** Fields that an alive message and a push/pull entry share. They are copied: they outlive the packet by far. */
+/**
+ * Fields that an alive message and a push/pull entry share. They are copied: they outlive the packet by far.
+ */
 export function readAbout(fields: Fields): Omit<Alive, 'node'> {
   return {
     incarnation: fields.u32('Incarnation'),
@@ -275,7 +281,9 @@ function readVsn(fields: Fields): Uint8Array {
   return new Uint8Array(vsn.subarray(0, VSN_BYTES));
 }
 
-/** Text of an error message's body. It is shown to people only, so what is not UTF-8 is merely said to be so. */
+/**
+ * Text of an error message's body. It is shown to people only, so what is not UTF-8 is merely said to be so.
+ */
 export function readErrorText(fields: Fields): string {
   return utf8Text(fields.bytes('Error')) ?? 'an error whose text is not valid UTF-8';
 }

@@ -8,7 +8,10 @@ import type { Keyring } from './keyring.ts';
 import { NESTING_MAX, PACKET_PLAIN_BYTES_MAX } from './limits.ts';
 import { MessageType } from './messages.ts';
 
-/** Budget of a packet, everything but the CRC header included: memberlist's UDPBufferSize. It fits a 1500-byte frame. */
+/**
+ * Budget of a packet, everything but the CRC header included: memberlist's UDPBufferSize. It fits a 1500-byte
+ * frame.
+ */
 export const PACKET_BYTES_MAX = 1400;
 
 /** Type byte and checksum. */
@@ -51,9 +54,9 @@ interface Unpacking {
 }
 
 /**
- * The plain messages inside a datagram (views of it where nothing was packed), in order, with every layer off.
- * `truncated` counts the parts of compounds that are lost: cut off, or packed in a way that cannot be undone. Throws
- * DecodeError when nothing can be had of the datagram at all.
+ * The plain messages inside a datagram (views of it where nothing was packed), in order, with every layer
+ * off. `truncated` counts the parts of compounds that are lost: cut off, or packed in a way that cannot be
+ * undone. Throws DecodeError when nothing can be had of the datagram at all.
  */
 export function openPacket(
   datagram: Uint8Array,

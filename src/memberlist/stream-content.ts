@@ -22,8 +22,8 @@ interface PushPullSoFar {
 }
 
 /**
- * Reads one plain stream message (type byte and content) while it arrives. Plain streams have no length in front: the end
- * is where the last map, or what a header announced, ends. Nothing is looked at twice.
+ * Reads one plain stream message (type byte and content) while it arrives. Plain streams have no length in
+ * front: the end is where the last map, or what a header announced, ends. Nothing is looked at twice.
  */
 export class ContentReader {
   /** Everything before this offset has been read. */
@@ -38,8 +38,9 @@ export class ContentReader {
   }
 
   /**
-   * The message, or undefined when the first `length` of `bytes` do not hold all of it. Call again with the same bytes and
-   * more. Throws DecodeError: 'type' for a message that streams do not have, 'limit' above a limit, else as its fields.
+   * The message, or undefined when the first `length` of `bytes` do not hold all of it. Call again with the
+   * same bytes and more. Throws DecodeError: 'type' for a message that streams do not have, 'limit' above a
+   * limit, else as its fields.
    */
   read(bytes: Uint8Array, length: number): Content | undefined {
     if (length === 0) return undefined;
@@ -127,8 +128,8 @@ function announced(fields: Fields, name: string, max: number): number {
 }
 
 /**
- * One entry. An entry that no member can have is passed over: real peers hand on what they were told, and one odd member
- * must not keep everybody from joining.
+ * One entry. An entry that no member can have is passed over: real peers hand on what they were told, and one
+ * odd member must not keep everybody from joining.
  */
 function readNode(fields: Fields): PushPullNode | 'unusable' {
   try {

@@ -19,7 +19,9 @@ export interface PushPullNode extends Omit<Alive, 'node'> {
 
 /** One member's whole view of the cluster. */
 export interface PushPull {
-  /** The exchange comes from a join, not from periodic anti-entropy. An answer repeats what the request said. */
+  /**
+   * The exchange comes from a join, not from periodic anti-entropy. An answer repeats what the request said.
+   */
   readonly join: boolean;
   readonly nodes: readonly PushPullNode[];
   /** What the layer above has to tell; empty for nothing. */
@@ -77,7 +79,10 @@ export function encodeFanoutHello(body: Uint8Array): Uint8Array {
   return concatBytes(Uint8Array.of(MessageType.fanout), body);
 }
 
-/** A plain message as it goes over TCP. With compression on it is always compressed, as real peers do on streams. */
+/**
+ * A plain message as it goes over TCP. With compression on it is always compressed, as real peers do on
+ * streams.
+ */
 export function sealStream(
   message: Uint8Array,
   options: { compress: boolean; keyring: Keyring | undefined; nonce: () => Uint8Array },
@@ -91,8 +96,8 @@ export function sealStream(
 }
 
 /**
- * Reads the one message of a stream from its chunks, as they come. The result does not depend on where chunks are cut
- * (but for `rest`). Memory is bounded by what has arrived, never by what was announced.
+ * Reads the one message of a stream from its chunks, as they come. The result does not depend on where chunks
+ * are cut (but for `rest`). Memory is bounded by what has arrived, never by what was announced.
  */
 export class StreamReader {
   private readonly keyring: Keyring | undefined;
@@ -109,9 +114,10 @@ export class StreamReader {
   }
 
   /**
-   * Takes the next bytes; returns the message when it is complete, undefined when more is needed. Not to be called again
-   * after it returned a message or threw. Throws DecodeError. A real peer expects to be told (encodeError) of
-   * 'encryption-missing', 'encryption-unexpected', 'decrypt' and 'decompress'; after all others, just close.
+   * Takes the next bytes; returns the message when it is complete, undefined when more is needed. Not to be
+   * called again after it returned a message or threw. Throws DecodeError. A real peer expects to be told
+   * (encodeError) of 'encryption-missing', 'encryption-unexpected', 'decrypt' and 'decompress'; after all
+   * others, just close.
    */
   push(chunk: Uint8Array): StreamMessage | undefined {
     assert(!this.isDone, 'a stream carries one message');
@@ -130,7 +136,8 @@ export class StreamReader {
   private append(chunk: Uint8Array): void {
     const length = this.length + chunk.length;
     if (this.length === 0) {
-      // Most messages come in one piece. A plain view even when the chunk is a Buffer, whose slice() would not copy.
+      // Most messages come in one piece. A plain view even when the chunk is a Buffer, whose slice() would
+      // not copy.
       this.buffer = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
     } else {
       if (length > this.buffer.length) {

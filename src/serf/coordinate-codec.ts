@@ -19,8 +19,8 @@ export function encodeCoordinatePayload(coordinate: CoordinateFields): Uint8Arra
 }
 
 /**
- * The coordinate in an ack's payload. Throws DecodeError: 'ping-version' for a version that is not known (to be ignored),
- * 'msgpack' and 'field' else. Whether the figures make sense is for Vivaldi to judge.
+ * The coordinate in an ack's payload. Throws DecodeError: 'ping-version' for a version that is not known (to
+ * be ignored), 'msgpack' and 'field' else. Whether the figures make sense is for Vivaldi to judge.
  */
 export function decodeCoordinatePayload(payload: Uint8Array): CoordinateFields {
   if (payload[0] !== PING_VERSION) {

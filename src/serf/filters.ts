@@ -8,7 +8,9 @@ const TAG_FILTER = 1;
 /** Whom a query is for. All filters of a query must hold. */
 export type Filter =
   | { readonly kind: 'nodes'; readonly names: readonly string[] }
-  /** `expr` is a regular expression in RE2 syntax, unanchored. A member without the tag has the empty text. */
+  /**
+   * `expr` is a regular expression in RE2 syntax, unanchored. A member without the tag has the empty text.
+   */
   | { readonly kind: 'tag'; readonly tag: string; readonly expr: string };
 
 /** Only these members. */

@@ -19,8 +19,9 @@ const SerfType = {
 } as const;
 
 /**
- * A clock above this was not counted up to: at a million ticks a second it takes a century. It is a hostile value, sent to
- * push everybody's clock to its end, where the real Serf's wraps and every later intent looks old.
+ * A clock above this was not counted up to: at a million ticks a second it takes a century. It is a hostile
+ * value, sent to push everybody's clock to its end, where the real Serf's wraps and every later intent looks
+ * old.
  */
 const LTIME_MAX = 2 ** 52;
 
@@ -223,9 +224,9 @@ export function encodeConflictResponse(member: ConflictMember | null): Uint8Arra
 }
 
 /**
- * Reads one Serf message; bytes after its body are ignored, as real members do. Throws DecodeError: 'type' for an unknown
- * type, 'ltime' for a Lamport time that nobody can have reached, 'addr' and 'name' for what no member can have, 'msgpack'
- * and 'field' else.
+ * Reads one Serf message; bytes after its body are ignored, as real members do. Throws DecodeError: 'type'
+ * for an unknown type, 'ltime' for a Lamport time that nobody can have reached, 'addr' and 'name' for what no
+ * member can have, 'msgpack' and 'field' else.
  */
 export function decodeSerfMessage(bytes: Uint8Array): SerfMessage {
   const type = bytes[0];
@@ -267,7 +268,9 @@ function ltime(fields: Fields, name: string): number {
   return believable(fields.float(name), name);
 }
 
-/** A Lamport time that may be true. One beyond 2^53 is rounded by now, which changes nothing: it is refused. */
+/**
+ * A Lamport time that may be true. One beyond 2^53 is rounded by now, which changes nothing: it is refused.
+ */
 function believable(time: MsgpackValue, name: string): number {
   if (typeof time !== 'number' || !Number.isInteger(time) || time < 0) {
     throw new DecodeError('field', `${name}: is not a Lamport time`);

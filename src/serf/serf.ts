@@ -26,6 +26,7 @@ import { encodeTags } from './tags.ts';
 
 const REAP_INTERVAL_MS: Millis = 15_000;
 const RECONNECT_INTERVAL_MS: Millis = 30_000;
+const QUERY_TIMEOUT_MULT = 16;
 /** Serf's limit: what is above is refused at the source. */
 const USER_EVENT_BYTES_MAX = 512;
 
@@ -81,6 +82,12 @@ export class Serf {
 
   get isLeaving(): boolean {
     return this.departure.isUnderWay;
+  }
+
+  /** How long Serf waits for answers when nobody says (Serf, DefaultQueryTimeout). */
+  defaultQueryTimeoutMs(): Millis {
+    const live = this.memberlist.liveCount();
+    return this.config.profile.gossipIntervalMs * QUERY_TIMEOUT_MULT * Math.ceil(Math.log10(live + 1));
   }
 
   /** The `serf` section of Serf's stats, all texts. */
