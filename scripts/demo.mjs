@@ -56,10 +56,33 @@ rules:${neverRules}
 
 /** Starts an agent and waits until it has said where it gossips. */
 function startAgent({ name, role, policy: file }, joinVia, keyFile) {
-  const args = ['agent', '--node', name, '--bind', '127.0.0.1:0', '--rpc-addr', control(name), '--encrypt-file', keyFile];
-  args.push('--tag', `role=${role}`, '--env', 'demo', '--policy', join(dir, file), '--data-dir', join(dir, name));
+  const args = [
+    'agent',
+    '--node',
+    name,
+    '--bind',
+    '127.0.0.1:0',
+    '--rpc-addr',
+    control(name),
+    '--encrypt-file',
+    keyFile,
+  ];
+  args.push(
+    '--tag',
+    `role=${role}`,
+    '--env',
+    'demo',
+    '--policy',
+    join(dir, file),
+    '--data-dir',
+    join(dir, name),
+  );
   if (joinVia !== undefined) args.push('--join', joinVia);
-  const child = spawn(process.execPath, [cli, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], detached: keep });
+  const child = spawn(process.execPath, [cli, ...args], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: keep,
+  });
   agents.push(child);
   return new Promise((resolve, reject) => {
     let said = '';
@@ -85,7 +108,11 @@ function startAgent({ name, role, policy: file }, joinVia, keyFile) {
 /** Waits until the cluster is complete, as its first member sees it. */
 async function untilComplete() {
   for (const end = Date.now() + START_TIMEOUT_MS; Date.now() < end; ) {
-    const { stdout } = spawnSync(process.execPath, [cli, 'members', '--status', 'alive', '--format', 'json'], { env });
+    const { stdout } = spawnSync(
+      process.execPath,
+      [cli, 'members', '--status', 'alive', '--format', 'json'],
+      { env },
+    );
     if (JSON.parse(String(stdout)).members?.length === NODES.length) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -93,7 +120,9 @@ async function untilComplete() {
 }
 
 async function stopAll() {
-  const gone = agents.map((child) => new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve())));
+  const gone = agents.map(
+    (child) => new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve())),
+  );
   for (const child of agents) child.kill('SIGTERM');
   await Promise.all(gone);
   rmSync(dir, { recursive: true, force: true });
@@ -134,7 +163,9 @@ async function main() {
 
   if (!keep) {
     await stopAll();
-    say('The cluster is stopped and its files are removed. "npm run demo -- --keep" leaves it up for you to try.');
+    say(
+      'The cluster is stopped and its files are removed. "npm run demo -- --keep" leaves it up for you to try.',
+    );
     return status === 5 ? 0 : 1;
   }
   for (const child of agents) {

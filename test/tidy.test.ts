@@ -33,7 +33,7 @@ const FILE_LINES_MAX = 400;
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   '@msgpack/msgpack': 'lib/msgpack.ts',
   minimatch: 'policy/glob.ts',
-  're2js': 'agent/expression.ts',
+  re2js: 'agent/expression.ts',
   loglevel: 'agent/log.ts',
   'shell-quote': 'policy/command-string.ts',
 };
@@ -54,7 +54,9 @@ const sources = filesBelow(SRC)
   });
 
 function withoutComments(text: string): string {
-  return text.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' ')).replace(/(^|\s)\/\/.*$/gm, '$1');
+  return text
+    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' '))
+    .replace(/(^|\s)\/\/.*$/gm, '$1');
 }
 
 /** Text in quotes is data, not code. */
@@ -89,7 +91,8 @@ describe('the house', () => {
     for (const { name, floor, code } of sources) {
       if (!PURE_FLOORS.includes(floor)) continue;
       for (const target of importsOf(code)) {
-        if (target.startsWith('node:') && !PURE_MODULES.includes(target)) breaches.push(`${name} imports ${target}`);
+        if (target.startsWith('node:') && !PURE_MODULES.includes(target))
+          breaches.push(`${name} imports ${target}`);
       }
       for (const [index, line] of withoutStrings(code).split('\n').entries()) {
         const word = IMPURE_WORDS.exec(line);
@@ -105,7 +108,11 @@ describe('the house', () => {
       for (const line of code.split('\n')) {
         const target = importsOf(line)[0];
         if (target === undefined || line.trimStart().startsWith('import type')) continue;
-        if (['node:net', 'node:dgram', 'node:tls', 'node:http', 'node:dns', 'node:dns/promises'].includes(target)) {
+        if (
+          ['node:net', 'node:dgram', 'node:tls', 'node:http', 'node:dns', 'node:dns/promises'].includes(
+            target,
+          )
+        ) {
           if (floor !== 'net') breaches.push(`${name}: ${target}`);
         }
         if (/^(ink|react)(\/|$)/.test(target) && floor !== 'tui') breaches.push(`${name}: ${target}`);
@@ -131,7 +138,9 @@ describe('the house', () => {
   });
 
   test('files stay small enough to have one purpose', () => {
-    const large = sources.filter(({ text }) => text.split('\n').length > FILE_LINES_MAX + 1).map(({ name }) => name);
+    const large = sources
+      .filter(({ text }) => text.split('\n').length > FILE_LINES_MAX + 1)
+      .map(({ name }) => name);
     expect(large).toEqual([]);
   });
 

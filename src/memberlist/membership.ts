@@ -80,7 +80,8 @@ export class Membership {
     const moved = !equalBytes(known.addr, news.addr) || known.port !== news.port;
     // A name may move to another address only after its owner left: anything else is two machines with one name.
     if (moved && known.state !== 'left') return delegate.conflict(now, known, news);
-    if (isSelf ? news.incarnation < known.incarnation : !moved && news.incarnation <= known.incarnation) return;
+    if (isSelf ? news.incarnation < known.incarnation : !moved && news.incarnation <= known.incarnation)
+      return;
     this.dropSuspicion(known);
     if (isSelf && options.bootstrap !== true) return this.answerAboutSelf(now, known, news);
     this.accept(now, known, news, options.finished);

@@ -87,7 +87,8 @@ export class Outbox {
     const parts = this.queue.take(PART_BYTES, budget, this.table.size);
     for (const part of parts) budget -= part.length + PART_BYTES;
     if (budget > USER_PART_BYTES) {
-      for (const payload of this.delegate.takeBroadcasts(USER_PART_BYTES, budget)) parts.push(encodeUser(payload));
+      for (const payload of this.delegate.takeBroadcasts(USER_PART_BYTES, budget))
+        parts.push(encodeUser(payload));
     }
     // A part that does not fit the count is lost here, but it stays queued for its other transmissions.
     return parts.slice(0, COMPOUND_PARTS_MAX - 1);

@@ -42,7 +42,11 @@ export interface Delegate {
   left(now: Millis, node: NodeEntry): void;
   updated(now: Millis, node: NodeEntry): void;
   /** Somebody claims the name of `existing` from another address. */
-  conflict(now: Millis, existing: NodeEntry, other: { readonly addr: Uint8Array; readonly port: number }): void;
+  conflict(
+    now: Millis,
+    existing: NodeEntry,
+    other: { readonly addr: Uint8Array; readonly port: number },
+  ): void;
   /** Payload of our acks (Serf's network coordinate), or null for none. */
   ackPayload(): Uint8Array | null;
   /** A direct probe was acknowledged in time. */

@@ -20,7 +20,13 @@ const PMAX_WITH_TCP_PING = 3;
 const PMAX_WITH_NACK = 4;
 
 /** Asks for a TCP ping; the answer comes back through `tcpAcked` or never. */
-export type TcpPing = (now: Millis, node: NodeEntry, message: Uint8Array, seqNo: number, until: Millis) => void;
+export type TcpPing = (
+  now: Millis,
+  node: NodeEntry,
+  message: Uint8Array,
+  seqNo: number,
+  until: Millis,
+) => void;
 
 interface Probe {
   readonly seqNo: number;
@@ -88,7 +94,8 @@ export class Prober {
 
   ping(from: Endpoint, ping: Ping): void {
     // A ping for another name: the machine was restarted as somebody else. Silence lets the old name be found dead.
-    if (ping.node !== '' && ping.node !== this.parts.config.name) return this.parts.counters.count('ping-misdirected');
+    if (ping.node !== '' && ping.node !== this.parts.config.name)
+      return this.parts.counters.count('ping-misdirected');
     const ack = encodeAck({ seqNo: ping.seqNo, payload: this.parts.delegate.ackPayload() });
     this.outbox.packetWithGossip(replyTo(from, ping), ack);
   }
@@ -97,7 +104,12 @@ export class Prober {
     if (this.relays.size >= RELAYS_MAX) return this.parts.counters.count('indirect-ping-overload');
     const seqNo = this.nextSeqNo();
     const until = now + this.parts.config.profile.probeTimeoutMs;
-    this.relays.set(seqNo, { to: replyTo(from, request), seqNo: request.seqNo, wantsNack: request.nack, until });
+    this.relays.set(seqNo, {
+      to: replyTo(from, request),
+      seqNo: request.seqNo,
+      wantsNack: request.nack,
+      until,
+    });
     const port = request.port === 0 ? this.parts.config.port : request.port;
     const to = endpointOf({ addr: request.target, port });
     this.outbox.packetWithGossip(to, encodePing(this.ownPing(seqNo, request.node)));
@@ -107,7 +119,8 @@ export class Prober {
     const relay = this.relays.get(ack.seqNo);
     if (relay !== undefined) {
       this.relays.delete(ack.seqNo);
-      if (now <= relay.until) this.outbox.packetWithGossip(relay.to, encodeAck({ seqNo: relay.seqNo, payload: null }));
+      if (now <= relay.until)
+        this.outbox.packetWithGossip(relay.to, encodeAck({ seqNo: relay.seqNo, payload: null }));
       return;
     }
     const probe = this.probe;
@@ -145,7 +158,16 @@ export class Prober {
     const seqNo = this.nextSeqNo();
     const deadline = now + this.parts.awareness.scale(probeIntervalMs);
     const escalateAt = Math.min(now + probeTimeoutMs, deadline);
-    this.probe = { seqNo, node, sentAt: now, deadline, escalateAt, tcpAcked: false, nacksWanted: 0, nacks: 0 };
+    this.probe = {
+      seqNo,
+      node,
+      sentAt: now,
+      deadline,
+      escalateAt,
+      tcpAcked: false,
+      nacksWanted: 0,
+      nacks: 0,
+    };
     const ping = encodePing(this.ownPing(seqNo, node.name));
     if (node.state === 'alive') return this.outbox.packetWithGossip(endpointOf(node), ping);
     // Lifeguard's buddy system: a suspect hears of the accusation together with the probe, so that it can refute at once.

@@ -8,7 +8,13 @@ import { encodeAck, encodeError } from './messages.ts';
 import { endpointOf, type NodeEntry } from './node-table.ts';
 import type { Outbox } from './outbox.ts';
 import type { StreamId } from './ports.ts';
-import { encodePushPull, type PushPull, type PushPullNode, type StreamMessage, StreamReader } from './stream.ts';
+import {
+  encodePushPull,
+  type PushPull,
+  type PushPullNode,
+  type StreamMessage,
+  StreamReader,
+} from './stream.ts';
 import { incompatibility } from './versions.ts';
 
 /** Inbound streams that have not said anything complete yet. Above this the oldest makes room: silence earns no seat. */
@@ -83,7 +89,14 @@ export class Sync {
     });
   }
 
-  ping(now: Millis, node: NodeEntry, message: Uint8Array, seqNo: number, until: Millis, done: ExchangeDone): void {
+  ping(
+    now: Millis,
+    node: NodeEntry,
+    message: Uint8Array,
+    seqNo: number,
+    until: Millis,
+    done: ExchangeDone,
+  ): void {
     this.dial(now, endpointOf(node), message, { done, expects: 'ack', seqNo, until });
   }
 
@@ -121,7 +134,10 @@ export class Sync {
     if (stream === undefined) return;
     this.forget(id);
     if (stream.kind === 'outbound') {
-      stream.done(now, `${formatEndpoint(stream.to)}: ${error ?? 'the peer closed the connection without an answer'}`);
+      stream.done(
+        now,
+        `${formatEndpoint(stream.to)}: ${error ?? 'the peer closed the connection without an answer'}`,
+      );
     }
   }
 
@@ -217,9 +233,13 @@ export class Sync {
     this.outbox.push({ kind: 'close', id });
     const where = formatEndpoint(stream.to);
     if (message.kind === 'error') return stream.done(now, `${where}: remote error: ${message.text}`);
-    if (message.kind !== stream.expects) return stream.done(now, `${where}: unexpected ${message.kind} message`);
+    if (message.kind !== stream.expects)
+      return stream.done(now, `${where}: unexpected ${message.kind} message`);
     if (message.kind === 'ack') {
-      return stream.done(now, message.seqNo === stream.seqNo ? undefined : `${where}: acknowledged another ping`);
+      return stream.done(
+        now,
+        message.seqNo === stream.seqNo ? undefined : `${where}: acknowledged another ping`,
+      );
     }
     if (message.kind !== 'pushPull') return;
     const failure = this.merge(now, message);

@@ -13,8 +13,8 @@ export type ControlAddress = { readonly path: string } | Endpoint;
  */
 export function defaultControlAddress(env: NodeJS.ProcessEnv = process.env): ControlAddress {
   if (process.getuid?.() === 0) return { path: '/run/fanout/agent.sock' };
-  const runtime = env['XDG_RUNTIME_DIR'];
-  if (runtime !== undefined && runtime.startsWith('/')) return { path: join(runtime, 'fanout', 'agent.sock') };
+  const runtime = env.XDG_RUNTIME_DIR;
+  if (runtime?.startsWith('/')) return { path: join(runtime, 'fanout', 'agent.sock') };
   return { path: `/tmp/fanout-${process.getuid?.() ?? 0}/agent.sock` };
 }
 

@@ -11,13 +11,19 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * Listens for operators. A unix socket lies in a directory of our own (0700) and has mode 0600: Node cannot ask who is
  * at the other end, so the file's permissions are the check. Throws FanoutError CONFIG.
  */
-export async function listenControl(at: ControlAddress, onSocket: (socket: Socket) => void): Promise<Listener> {
+export async function listenControl(
+  at: ControlAddress,
+  onSocket: (socket: Socket) => void,
+): Promise<Listener> {
   const server = createServer({ allowHalfOpen: false, noDelay: true }, onSocket);
   const name = formatControlAddress(at);
   if (!('path' in at)) {
     await listening(server, { host: at.host, port: at.port }, `the control address ${name}`);
     const address = server.address();
-    return { port: typeof address === 'object' && address !== null ? address.port : at.port, close: () => closing(server) };
+    return {
+      port: typeof address === 'object' && address !== null ? address.port : at.port,
+      close: () => closing(server),
+    };
   }
   await makeWay(at.path);
   await listening(server, { path: at.path }, `the control socket ${name}`);
@@ -52,7 +58,9 @@ async function makeWay(path: string): Promise<void> {
   const old = lstatSync(path, { throwIfNoEntry: false });
   if (old === undefined) return;
   if (!old.isSocket()) {
-    throw new FanoutError('CONFIG', `${path} exists and is not a socket`, { hint: 'Choose another with --rpc-addr.' });
+    throw new FanoutError('CONFIG', `${path} exists and is not a socket`, {
+      hint: 'Choose another with --rpc-addr.',
+    });
   }
   const living = await connectTcp({ path }, 1000).catch(() => undefined);
   if (living === undefined) return unlinkSync(path);

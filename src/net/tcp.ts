@@ -14,7 +14,10 @@ export async function listenTcp(at: Endpoint, onSocket: (socket: Socket) => void
   const server = createServer({ allowHalfOpen: true, noDelay: true }, onSocket);
   await listening(server, { host: at.host, port: at.port, backlog: BACKLOG }, `TCP ${at.host}:${at.port}`);
   const address = server.address();
-  return { port: typeof address === 'object' && address !== null ? address.port : at.port, close: () => closing(server) };
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : at.port,
+    close: () => closing(server),
+  };
 }
 
 /** Starts a server, or explains why not. */

@@ -29,7 +29,11 @@ export class Broadcasts {
     return this.queues[kind].length;
   }
 
-  queue(kind: BroadcastKind, bytes: Uint8Array, options: { finished?: () => void; transmits?: number } = {}): void {
+  queue(
+    kind: BroadcastKind,
+    bytes: Uint8Array,
+    options: { finished?: () => void; transmits?: number } = {},
+  ): void {
     this.queues[kind].queue(bytes, options);
   }
 

@@ -17,4 +17,9 @@ export interface Member {
   goneAt: Millis;
 }
 
-export type MemberEventKind = 'member-join' | 'member-leave' | 'member-failed' | 'member-update' | 'member-reap';
+export type MemberEventKind =
+  | 'member-join'
+  | 'member-leave'
+  | 'member-failed'
+  | 'member-update'
+  | 'member-reap';

@@ -7,7 +7,13 @@ import type { QueryKey, QueryRequest, SerfEvent } from './events.ts';
 import { decodeFilter } from './filters.ts';
 import { LamportClock } from './lamport-clock.ts';
 import type { MemberTable } from './member-table.ts';
-import { encodeConflictResponse, encodeQuery, encodeQueryResponse, encodeRelay, type SerfMessage } from './messages.ts';
+import {
+  encodeConflictResponse,
+  encodeQuery,
+  encodeQueryResponse,
+  encodeRelay,
+  type SerfMessage,
+} from './messages.ts';
 import { FANOUT_QUERY, QueryBook, type QueryMessage } from './query-book.ts';
 import type { SerfConfig } from './serf-config.ts';
 import type { Spreader } from './spreader.ts';

@@ -80,7 +80,9 @@ export class QueryBook {
   }
 
   private admitDigest(query: QueryMessage): boolean {
-    const digest = createHash('sha256').update(query.payload ?? '').digest('base64');
+    const digest = createHash('sha256')
+      .update(query.payload ?? '')
+      .digest('base64');
     if (this.digests.has(digest)) return false;
     this.digests.add(digest);
     if (this.digests.size > DIGESTS_MAX) {

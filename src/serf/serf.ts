@@ -65,7 +65,15 @@ export class Serf {
     const memberlist = (): Memberlist => this.memberlist;
     this.spreader = new Spreader(this.broadcasts, memberlist, now);
     const { members, spreader } = this;
-    this.queries = new Queries({ config, rng, members, spreader, memberlist, localTags: () => this.tags, emit });
+    this.queries = new Queries({
+      config,
+      rng,
+      members,
+      spreader,
+      memberlist,
+      localTags: () => this.tags,
+      emit,
+    });
     this.memberlist = new Memberlist(memberlistConfig(config), this.delegate(), rng, now);
     this.nextReapAt = now + REAP_INTERVAL_MS;
     this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
@@ -220,7 +228,8 @@ export class Serf {
     switch (message.kind) {
       case 'join':
         this.clock.witness(message.ltime);
-        if (this.members.joinIntent(now, message.node, message.ltime)) this.spreader.gossip('intent', payload);
+        if (this.members.joinIntent(now, message.node, message.ltime))
+          this.spreader.gossip('intent', payload);
         return;
       case 'leave':
         return this.handleLeave(now, message, payload);
@@ -240,7 +249,11 @@ export class Serf {
     }
   }
 
-  private handleLeave(now: Millis, message: Extract<SerfMessage, { kind: 'leave' }>, payload: Uint8Array): void {
+  private handleLeave(
+    now: Millis,
+    message: Extract<SerfMessage, { kind: 'leave' }>,
+    payload: Uint8Array,
+  ): void {
     const { node, ltime, prune } = message;
     if (!this.applyLeave(now, node, ltime)) return;
     this.spreader.gossip('intent', payload);
@@ -250,7 +263,8 @@ export class Serf {
   /** Applies a leave intent; one about ourselves, while we stay, is answered with a join intent instead. */
   private applyLeave(now: Millis, node: string, ltime: number): boolean {
     this.clock.witness(ltime);
-    if (node !== this.config.name || this.departure.isUnderWay) return this.members.leaveIntent(now, node, ltime);
+    if (node !== this.config.name || this.departure.isUnderWay)
+      return this.members.leaveIntent(now, node, ltime);
     const known = this.members.get(node);
     if (known !== undefined && ltime > known.statusLTime) this.announceJoin(now);
     return false;

@@ -241,9 +241,12 @@ export class SimCluster {
     const { id, to, bytes } = output;
     const target = this.byHost.get(to.host);
     // A partitioned peer is silent, and the core's own deadline ends the wait; a dead one refuses.
-    if (target === undefined || ((this.group.get(node) ?? 0) !== (this.group.get(target) ?? 0) && target.up)) return;
+    if (target === undefined || ((this.group.get(node) ?? 0) !== (this.group.get(target) ?? 0) && target.up))
+      return;
     if (!target.up) {
-      this.later(node, node.life, () => node.serf.memberlist.closedStream(this.time.now, id, 'connection refused'));
+      this.later(node, node.life, () =>
+        node.serf.memberlist.closedStream(this.time.now, id, 'connection refused'),
+      );
       return;
     }
     const nodeLife = node.life;

@@ -12,7 +12,7 @@ function joined(seed: number): SimCluster {
 
 /** Names the seed of a failure, so that one run can be repeated alone: FANOUT_SEED=n. */
 function eachSeed(check: (seed: number) => void): void {
-  const only = process.env['FANOUT_SEED'];
+  const only = process.env.FANOUT_SEED;
   const seeds = only === undefined ? Array.from({ length: SEEDS }, (_, i) => i + 1) : [Number(only)];
   for (const seed of seeds) {
     try {
@@ -23,14 +23,22 @@ function eachSeed(check: (seed: number) => void): void {
   }
 }
 
-test('fifty nodes survive join, crash, partition and heal, and converge, on every seed', { timeout: 400_000 }, () => {
+test('fifty nodes survive join, crash, partition and heal, and converge, on every seed', {
+  timeout: 400_000,
+}, () => {
   eachSeed((seed) => {
     const cluster = joined(seed);
-    expect(cluster.runUntil(() => cluster.converged, 40_000), 'everybody sees everybody after joining').toBe(true);
+    expect(
+      cluster.runUntil(() => cluster.converged, 40_000),
+      'everybody sees everybody after joining',
+    ).toBe(true);
 
     const crashed = cluster.nodes.slice(10, 13);
     for (const node of crashed) cluster.crash(node);
-    expect(cluster.runUntil(() => cluster.converged, 90_000), 'the crashed are found out').toBe(true);
+    expect(
+      cluster.runUntil(() => cluster.converged, 90_000),
+      'the crashed are found out',
+    ).toBe(true);
     for (const node of crashed) expect(cluster.statusOf(cluster.node(0), node)).toBe('failed');
 
     cluster.partition((_node, index) => (index % 3 === 0 ? 1 : 0));
@@ -44,7 +52,10 @@ test('fifty nodes survive join, crash, partition and heal, and converge, on ever
     cluster.heal();
     for (const node of crashed) cluster.restart(node);
     for (const node of crashed) cluster.join(node, cluster.node(1));
-    expect(cluster.runUntil(() => cluster.converged, 240_000), 'everybody is back after the heal').toBe(true);
+    expect(
+      cluster.runUntil(() => cluster.converged, 240_000),
+      'everybody is back after the heal',
+    ).toBe(true);
   });
 });
 
@@ -68,7 +79,9 @@ test('a graceful leave is seen as a leave by everybody, never as a failure', () 
     cluster.runFor(10_000);
     const leaver = cluster.node(5);
     cluster.leave(leaver);
-    expect(cluster.runUntil(() => leaver.events.some(({ event }) => event.kind === 'left'), 15_000)).toBe(true);
+    expect(cluster.runUntil(() => leaver.events.some(({ event }) => event.kind === 'left'), 15_000)).toBe(
+      true,
+    );
     cluster.crash(leaver);
     cluster.runFor(20_000);
     for (const observer of cluster.nodes) {

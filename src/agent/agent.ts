@@ -1,0 +1,247 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { hostname } from 'node:os';
+import { join as joinPath } from 'node:path';
+import { AuditLog } from '../identity/audit.ts';
+import { loadOrCreateNodeKey, type NodeKey } from '../identity/node-key.ts';
+import { ReplayCache } from '../identity/replay-cache.ts';
+import { DecodeError, FanoutError } from '../lib/errors.ts';
+import { formatEndpoint, ipBytes } from '../lib/net-address.ts';
+import { VERSION } from '../lib/version.ts';
+import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
+import { resolveEndpoints } from '../net/resolve.ts';
+import type { SandboxAvailability } from '../runtime/command-spec.ts';
+import { Gate } from '../runtime/gate.ts';
+import { probeSandboxes } from '../runtime/sandbox-probe.ts';
+import type { SerfEvent } from '../serf/events.ts';
+import { FANOUT_QUERY } from '../serf/query-book.ts';
+import type { SerfConfig } from '../serf/serf-config.ts';
+import type { AgentConfig } from './config.ts';
+import { EnvelopeShelf } from './envelope-carrier.ts';
+import { matchesExpression } from './expression.ts';
+import { decodePurpose } from './fanout-stream.ts';
+import type { Log } from './log.ts';
+import { PolicyHolder } from './policy-holder.ts';
+import { Responder } from './responder.ts';
+import { Runs } from './runs.ts';
+import { SerfDriver } from './serf-driver.ts';
+
+/** A replay is refused for as long as its envelope could still be in time: the largest window that a policy can ask for. */
+const REPLAY_WINDOW_MS = 24 * 3_600_000;
+
+/** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
+export class Agent {
+  readonly config: AgentConfig;
+  readonly log: Log;
+  readonly driver: SerfDriver;
+  readonly runs: Runs;
+  readonly policies: PolicyHolder;
+  readonly nodeKey: NodeKey;
+  readonly sandboxes: readonly SandboxAvailability[];
+  /** Resolves when the agent has left the cluster. */
+  readonly gone: Promise<void>;
+  private readonly responder: Responder;
+  private readonly shelf: EnvelopeShelf;
+  private readonly audit: AuditLog;
+  private readonly listeners = new Set<(event: SerfEvent) => void>();
+  private markGone: () => void = () => {};
+
+  private constructor(parts: {
+    config: AgentConfig;
+    log: Log;
+    driver: SerfDriver;
+    policies: PolicyHolder;
+    nodeKey: NodeKey;
+    audit: AuditLog;
+    sandboxes: readonly SandboxAvailability[];
+  }) {
+    const { config, log, driver, policies, nodeKey, audit, sandboxes } = parts;
+    this.config = config;
+    this.log = log;
+    this.driver = driver;
+    this.policies = policies;
+    this.nodeKey = nodeKey;
+    this.audit = audit;
+    this.sandboxes = sandboxes;
+    this.gone = new Promise((resolve) => {
+      this.markGone = resolve;
+    });
+    const unixMs = (): number => Date.now();
+    const replay = new ReplayCache();
+    for (const id of audit.recentRequestIds(unixMs() - REPLAY_WINDOW_MS)) {
+      replay.remember(id, unixMs() + REPLAY_WINDOW_MS);
+    }
+    const gate = new Gate({
+      nodeName: config.node,
+      policy: () => policies.current,
+      tags: () => driver.serf.localTags,
+      replay,
+      unixMs,
+    });
+    this.shelf = new EnvelopeShelf();
+    this.runs = new Runs(driver, this.shelf);
+    this.responder = new Responder({
+      driver,
+      gate,
+      sandboxes: () => sandboxes,
+      hidePaths: [config.dataDir],
+      context: {
+        nodeName: config.node,
+        nodeKey,
+        audit,
+        unixMs,
+        randomBytes: (length) => randomBytes(length),
+      },
+      log,
+    });
+  }
+
+  /** Starts everything but the control socket. Throws FanoutError when something that was asked for cannot be had. */
+  static async start(config: AgentConfig, log: Log): Promise<Agent> {
+    const policies = new PolicyHolder(config.policyFile, config.environment);
+    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+    const nodeKey = loadOrCreateNodeKey(config.dataDir);
+    const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
+    const sandboxes = await probeSandboxes();
+    let agent: Agent | undefined;
+    const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
+      event: (event) => agent?.event(event),
+      fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
+    });
+    agent = new Agent({ config, log, driver, policies, nodeKey, audit, sandboxes });
+    return agent;
+  }
+
+  /** Joins the cluster through the given addresses; tells how many could be reached. */
+  async join(addresses: readonly string[]): Promise<{ joined: number; failures: string[] }> {
+    const failures: string[] = [];
+    let joined = 0;
+    for (const text of addresses) {
+      try {
+        for (const to of await resolveEndpoints(text, this.driver.transport.port)) {
+          const failure = await this.joinOne(to);
+          if (failure === undefined) joined++;
+          else failures.push(failure);
+        }
+      } catch (error) {
+        failures.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    return { joined, failures };
+  }
+
+  onEvent(listener: (event: SerfEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Leaves gracefully; `gone` resolves when the others know. */
+  leave(): void {
+    this.driver.act((serf, now) => serf.leave(now));
+  }
+
+  /** Reads the policy again. A bad one is reported and the old one stays in force. */
+  reloadPolicy(): void {
+    try {
+      this.policies.reload();
+      this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
+    } catch (error) {
+      if (!(error instanceof FanoutError)) throw error;
+      this.log.error(`the policy was not reloaded, the old one stays in force: ${error.message}`);
+    }
+  }
+
+  /** Stops at once: kills what runs, closes all sockets. */
+  async stop(): Promise<void> {
+    this.runs.endAll();
+    await this.responder.stop();
+    await this.driver.close();
+    this.audit.close();
+  }
+
+  /** What `info` shows, as Serf's stats: sections of texts. */
+  stats(): Record<string, Record<string, string>> {
+    const { serf } = this.driver;
+    return {
+      agent: { name: this.config.node, version: VERSION },
+      counters: Object.fromEntries(
+        serf.memberlist.counters.entries().map(([name, count]) => [name, String(count)]),
+      ),
+      runtime: {
+        arch: process.arch,
+        host: hostname(),
+        os: process.platform,
+        version: process.version,
+        memory_bytes: String(process.memoryUsage.rss()),
+        udp_receive_buffer: String(this.driver.transport.receiveBufferBytes),
+      },
+      serf: serf.stats(),
+      tags: Object.fromEntries(serf.localTags),
+    };
+  }
+
+  private joinOne(to: { host: string; port: number }): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      this.driver.act((serf, now) => serf.join(now, to, resolve));
+    });
+  }
+
+  private event(event: SerfEvent): void {
+    this.runs.event(event);
+    if (event.kind === 'query' && event.query.name === FANOUT_QUERY) {
+      void this.responder.query(event.query);
+      return;
+    }
+    this.report(event);
+    for (const listener of this.listeners) listener(event);
+  }
+
+  private report(event: SerfEvent): void {
+    if (event.kind === 'left') this.markGone();
+    if (event.kind === 'member') {
+      const { name, addr, port } = event.member;
+      const { host } = { host: addr.length === 4 ? addr.join('.') : '[ipv6]' };
+      this.log.info(`${event.event}: ${name} ${host}:${port}`);
+    }
+    if (event.kind === 'conflict') {
+      const [mine, theirs] = [formatEndpoint(event.mine), formatEndpoint(event.theirs)];
+      this.log.error(
+        `two members call themselves "${event.name}": ${mine} and ${theirs}. Rename one of them.`,
+      );
+    }
+  }
+
+  private fanoutStream(body: Uint8Array, socket: Socket, rest: Uint8Array): void {
+    try {
+      const purpose = decodePurpose(body);
+      if (purpose.op === 'answer') this.runs.answer(purpose.run, purpose.node, socket, rest);
+      else if (purpose.op === 'collect') this.responder.collect(purpose.run, socket, rest);
+      else this.shelf.serve(purpose.hash, socket);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.driver.serf.memberlist.counters.count(`fanout-stream-${error.reason}`);
+      socket.destroy();
+    }
+  }
+}
+
+function serfConfig(config: AgentConfig, port: number): SerfConfig {
+  const host = config.advertise?.host ?? config.bind.host;
+  const addr = ipBytes(host);
+  if (addr === undefined) {
+    throw new FanoutError('CONFIG', `"${host}" is not an IP address`, {
+      hint: 'Give --bind an address of this machine.',
+    });
+  }
+  return {
+    name: config.node,
+    addr,
+    port: config.advertise?.port ?? port,
+    tags: config.tags,
+    profile: config.profile,
+    compression: true,
+    keyring: config.encryptKey === undefined ? undefined : new Keyring([parseClusterKey(config.encryptKey)]),
+    matches: matchesExpression,
+  };
+}

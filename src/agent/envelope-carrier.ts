@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { ENVELOPE_BYTES_MAX } from '../identity/envelope.ts';
+import { concatBytes, EMPTY, equalBytes, toHex } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
+import { decodeValue, encodeGossip, Fields } from '../lib/msgpack.ts';
+
+/** An envelope that is too big for a query travels as its hash; whoever is asked fetches the body from the asker. */
+export interface EnvelopeReference {
+  readonly hash: Uint8Array;
+  readonly size: number;
+}
+
+/** A msgpack map of two entries, where an envelope is an array: the first byte tells them apart. */
+const REFERENCE_FIRST_BYTE = 0x82;
+const FETCH_TIMEOUT_MS = 10_000;
+
+export function referenceTo(envelope: Uint8Array): Uint8Array {
+  return encodeGossip({ hash: hashOf(envelope), size: envelope.length });
+}
+
+/** The reference in a query's payload, or undefined when the payload is the envelope itself. Throws DecodeError. */
+export function referenceIn(payload: Uint8Array): EnvelopeReference | undefined {
+  if (payload[0] !== REFERENCE_FIRST_BYTE) return undefined;
+  const fields = Fields.of(decodeValue(payload).value);
+  const hash = fields.bytes('hash');
+  const size = fields.u32('size');
+  if (hash.length !== 32 || size > ENVELOPE_BYTES_MAX) throw new DecodeError('envelope-reference');
+  return { hash, size };
+}
+
+/** The envelopes that this agent's askers have under way and that others may fetch. */
+export class EnvelopeShelf {
+  private readonly envelopes = new Map<string, Uint8Array>();
+
+  put(envelope: Uint8Array): () => void {
+    const key = toHex(hashOf(envelope));
+    this.envelopes.set(key, envelope);
+    return () => this.envelopes.delete(key);
+  }
+
+  /** Answers a fetch: the bytes, or nothing. */
+  serve(hash: Uint8Array, socket: Socket): void {
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(FETCH_TIMEOUT_MS, () => socket.destroy());
+    socket.resume();
+    socket.end(this.envelopes.get(toHex(hash)) ?? EMPTY);
+  }
+}
+
+/** Reads an envelope from a stream to its asker. Rejects with a DecodeError when it is not the one that was announced. */
+export function readEnvelope(socket: Socket, reference: EnvelopeReference): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    const fail = (reason: string): void => {
+      socket.destroy();
+      reject(new DecodeError(reason));
+    };
+    socket.setTimeout(FETCH_TIMEOUT_MS, () => fail('envelope-fetch-timeout'));
+    socket.on('error', () => fail('envelope-fetch-failed'));
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > reference.size) fail('envelope-fetch-oversize');
+    });
+    socket.on('end', () => {
+      const envelope = concatBytes(...chunks);
+      if (!equalBytes(hashOf(envelope), reference.hash)) return fail('envelope-fetch-other');
+      socket.end();
+      resolve(envelope);
+    });
+  });
+}
+
+function hashOf(bytes: Uint8Array): Uint8Array {
+  return createHash('sha256').update(bytes).digest();
+}

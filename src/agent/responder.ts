@@ -1,0 +1,175 @@
+import type { Socket } from 'node:net';
+import { EMPTY, toHex } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
+import { ipText } from '../lib/net-address.ts';
+import type { Millis } from '../lib/time.ts';
+import { endpointOf } from '../memberlist/node-table.ts';
+import { socketStream } from '../net/socket-stream.ts';
+import type { SandboxAvailability } from '../runtime/command-spec.ts';
+import type { Gate } from '../runtime/gate.ts';
+import { type AnsweredAdmission, Job, type JobContext, type Verdict } from '../runtime/job.ts';
+import { verdictFor } from '../runtime/verdict.ts';
+import type { QueryMessage } from '../serf/query-book.ts';
+import { readEnvelope, referenceIn } from './envelope-carrier.ts';
+import { encodePurpose } from './fanout-stream.ts';
+import type { Log } from './log.ts';
+import type { SerfDriver } from './serf-driver.ts';
+
+const DIAL_TIMEOUT_MS: Millis = 3000;
+/** How long an answer waits for the asker to come for it, when the asker could not be dialled. */
+const COLLECT_WAIT_MS: Millis = 30_000;
+/** Envelopes being fetched and answers waiting, each: what comes on top is dropped. */
+const PENDING_MAX = 256;
+
+interface Waiting {
+  readonly admission: AnsweredAdmission;
+  readonly verdict: Verdict;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** The node's side of runs in its agent: from a query with an envelope to a job that answers it. */
+export class Responder {
+  private readonly driver: SerfDriver;
+  private readonly gate: Gate;
+  private readonly sandboxes: () => readonly SandboxAvailability[];
+  private readonly hidePaths: readonly string[];
+  private readonly context: JobContext;
+  private readonly log: Log;
+  private readonly waiting = new Map<string, Waiting>();
+  private readonly jobs = new Set<Job>();
+  private readonly running = new Map<string, number>();
+  private fetching = 0;
+
+  constructor(parts: {
+    driver: SerfDriver;
+    gate: Gate;
+    sandboxes: () => readonly SandboxAvailability[];
+    hidePaths: readonly string[];
+    context: JobContext;
+    log: Log;
+  }) {
+    this.driver = parts.driver;
+    this.gate = parts.gate;
+    this.sandboxes = parts.sandboxes;
+    this.hidePaths = parts.hidePaths;
+    this.context = parts.context;
+    this.log = parts.log;
+  }
+
+  /** A query named fanout arrived. */
+  async query(query: QueryMessage): Promise<void> {
+    try {
+      const payload = query.payload ?? EMPTY;
+      const reference = referenceIn(payload);
+      this.envelope(reference === undefined ? payload : await this.fetch(query, reference));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.ignore(error.reason, query.sourceNode);
+    }
+  }
+
+  /** The asker came for an answer that we could not bring. */
+  collect(run: Uint8Array, socket: Socket, rest: Uint8Array): void {
+    const id = toHex(run);
+    const waiting = this.waiting.get(id);
+    if (waiting === undefined) return void socket.destroy();
+    this.waiting.delete(id);
+    clearTimeout(waiting.timer);
+    this.begin(waiting.admission, waiting.verdict, socket, rest);
+  }
+
+  /** Kills everything that runs and waits until it is gone. */
+  async stop(): Promise<void> {
+    for (const { timer } of this.waiting.values()) clearTimeout(timer);
+    this.waiting.clear();
+    for (const job of this.jobs) job.abort();
+    await Promise.all([...this.jobs].map((job) => job.done));
+  }
+
+  private envelope(bytes: Uint8Array): void {
+    const admission = this.gate.admit(bytes);
+    if (admission.kind === 'ignored') return this.ignore(admission.reason, '');
+    const verdict = verdictFor(admission, {
+      sandboxes: this.sandboxes(),
+      running: (rule) => this.running.get(rule) ?? 0,
+      hidePaths: this.hidePaths,
+    });
+    const { argv, id } = admission.envelope.body;
+    const outcome =
+      verdict.kind === 'run' ? `allowed by rule "${verdict.rule}"` : `${verdict.kind}: ${verdict.reason}`;
+    this.log.info(`run ${toHex(id).slice(0, 8)}: ${admission.operator}: ${JSON.stringify(argv)}: ${outcome}`);
+    if (verdict.kind === 'run') this.count(verdict.rule, 1);
+    void this.dial(admission, verdict);
+  }
+
+  private async dial(admission: AnsweredAdmission, verdict: Verdict): Promise<void> {
+    const { id, replyHost, replyPort } = admission.envelope.body;
+    try {
+      const to = { host: ipText(replyHost) ?? '', port: replyPort };
+      const socket = await this.driver.transport.openStream(to, DIAL_TIMEOUT_MS);
+      const purpose = encodePurpose({ op: 'answer', run: id, node: this.context.nodeName });
+      socket.write(this.driver.serf.memberlist.sealStream(purpose));
+      this.begin(admission, verdict, socket, EMPTY);
+    } catch {
+      this.await(admission, verdict);
+    }
+  }
+
+  private await(admission: AnsweredAdmission, verdict: Verdict): void {
+    const id = toHex(admission.envelope.body.id);
+    if (this.waiting.size >= PENDING_MAX) return this.release(verdict);
+    const timer = setTimeout(() => {
+      this.waiting.delete(id);
+      this.release(verdict);
+      this.log.warn(`run ${id.slice(0, 8)}: the asker could not be reached and did not come for the answer`);
+    }, COLLECT_WAIT_MS);
+    this.waiting.set(id, { admission, verdict, timer });
+  }
+
+  private begin(admission: AnsweredAdmission, verdict: Verdict, socket: Socket, rest: Uint8Array): void {
+    const job = new Job(admission, verdict, socketStream(socket, rest), this.context);
+    this.jobs.add(job);
+    void job.done.then(() => {
+      this.jobs.delete(job);
+      this.release(verdict);
+    });
+  }
+
+  private release(verdict: Verdict): void {
+    if (verdict.kind === 'run') this.count(verdict.rule, -1);
+  }
+
+  private count(rule: string, delta: number): void {
+    const count = (this.running.get(rule) ?? 0) + delta;
+    if (count === 0) this.running.delete(rule);
+    else this.running.set(rule, count);
+  }
+
+  private async fetch(
+    query: QueryMessage,
+    reference: { hash: Uint8Array; size: number },
+  ): Promise<Uint8Array> {
+    // Only members are asked for envelopes: a forged query must not make this node dial strangers.
+    const source = this.driver.serf.members.get(query.sourceNode);
+    if (source === undefined) throw new DecodeError('envelope-fetch-stranger');
+    if (this.fetching >= PENDING_MAX) throw new DecodeError('envelope-fetch-overload');
+    this.fetching++;
+    try {
+      const socket = await this.driver.transport
+        .openStream(endpointOf(source), DIAL_TIMEOUT_MS)
+        .catch(() => undefined);
+      if (socket === undefined) throw new DecodeError('envelope-fetch-failed');
+      socket.write(
+        this.driver.serf.memberlist.sealStream(encodePurpose({ op: 'fetch', hash: reference.hash })),
+      );
+      return await readEnvelope(socket, reference);
+    } finally {
+      this.fetching--;
+    }
+  }
+
+  private ignore(reason: string, source: string): void {
+    this.driver.serf.memberlist.counters.count(`fanout-${reason}`);
+    this.log.debug(`ignored a fanout query${source === '' ? '' : ` from ${source}`}: ${reason}`);
+  }
+}

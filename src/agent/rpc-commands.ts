@@ -1,0 +1,178 @@
+import { DecodeError, FanoutError } from '../lib/errors.ts';
+import type { Encodable } from '../lib/msgpack.ts';
+import { VERSION } from '../lib/version.ts';
+import { encodeMember } from '../rpc/members.ts';
+import { encodeInfo, encodeRunRecord, type RunRecord } from '../rpc/replies.ts';
+import type { Request } from '../rpc/requests.ts';
+import type { SerfEvent } from '../serf/events.ts';
+import { encodeNodeFilter, encodeTagFilter } from '../serf/filters.ts';
+import type { Member } from '../serf/member.ts';
+import type { Agent } from './agent.ts';
+import { compileAnchored } from './expression.ts';
+
+/** What a command may do with the connection that it came by. */
+export interface CommandContext {
+  readonly agent: Agent;
+  readonly reply: (error: string, body?: Encodable) => void;
+  /** Sends one more record under the request's sequence number. */
+  readonly record: (body: Encodable) => void;
+  /** Called when the connection is over. */
+  readonly onClose: (closer: () => void) => void;
+}
+
+type CommandRequest = Exclude<Request, { command: 'handshake' | 'auth' | 'fanout-answer' }>;
+
+/** Carries out one request. Throws DecodeError when the connection should be closed without a reply, as Serf does. */
+export async function runCommand(request: CommandRequest, context: CommandContext): Promise<void> {
+  const { agent, reply } = context;
+  switch (request.command) {
+    case 'members':
+      return reply('', membersBody([...agent.driver.serf.members.all()]));
+    case 'members-filtered':
+      return reply('', membersBody(filtered(agent, request)));
+    case 'join': {
+      const { joined, failures } = await agent.join(request.existing);
+      return reply(joined > 0 ? '' : failures.join('; ') || 'no address to join', { Num: joined });
+    }
+    case 'leave':
+      agent.leave();
+      await agent.gone;
+      return reply('');
+    case 'force-leave':
+      agent.driver.act((serf, now) => serf.forceLeave(now, request.node, request.prune));
+      return reply('');
+    case 'event':
+      return reply(
+        attempt(() =>
+          agent.driver.act((serf, now) =>
+            serf.userEvent(now, request.name, request.payload, request.coalesce),
+          ),
+        ),
+      );
+    case 'tags':
+      return reply(attempt(() => changeTags(agent, request)));
+    case 'query':
+      return query(request, context);
+    case 'stats':
+      return reply('', agent.stats());
+    case 'stop':
+      return reply('');
+    case 'fanout-info':
+      return reply('', encodeInfo(infoOf(agent)));
+    case 'fanout-run':
+      return run(request, context);
+  }
+}
+
+function membersBody(members: readonly Member[]): Encodable {
+  return { Members: members.map(encodeMember) };
+}
+
+/** Serf's filters: expressions anchored at both ends; a missing tag is an empty text. */
+function filtered(agent: Agent, request: Extract<Request, { command: 'members-filtered' }>): Member[] {
+  const expressions = [request.status, request.name, ...request.tags.values()].map((text) =>
+    text === '' ? () => true : compileAnchored(text),
+  );
+  const [status, name, ...tags] = expressions;
+  if (status === undefined || name === undefined || tags.includes(undefined)) {
+    throw new DecodeError('filter', 'a filter is no valid expression');
+  }
+  const names = [...request.tags.keys()];
+  return [...agent.driver.serf.members.all()].filter(
+    (member) =>
+      status(member.status) &&
+      name(member.name) &&
+      tags.every((matches, i) => matches?.(member.tags.get(names[i] ?? '') ?? '') === true),
+  );
+}
+
+function changeTags(agent: Agent, request: Extract<Request, { command: 'tags' }>): void {
+  const tags = new Map(agent.driver.serf.localTags);
+  for (const name of request.deleteTags) tags.delete(name);
+  for (const [name, value] of request.tags) tags.set(name, value);
+  agent.driver.act((serf, now) => serf.setTags(now, tags));
+}
+
+/** Serf's query: records as acks and responses come, and one `done` at the deadline. */
+function query(request: Extract<Request, { command: 'query' }>, context: CommandContext): void {
+  const { agent, reply, record, onClose } = context;
+  if (request.name.startsWith('_serf_') && !(request.name === '_serf_ping' && request.payload.length === 0)) {
+    return reply("Queries cannot contain the '_serf_' prefix");
+  }
+  const filters = [...request.filterTags].map(([tag, expr]) => encodeTagFilter(tag, expr));
+  if (request.filterNodes.length > 0) filters.unshift(encodeNodeFilter(request.filterNodes));
+  const { driver } = agent;
+  const timeoutMs = request.timeoutNs > 0 ? request.timeoutNs / 1e6 : driver.serf.defaultQueryTimeoutMs();
+  const { name, payload, requestAck, relayFactor } = request;
+  const asked = { name, payload, filters, wantsAcks: requestAck, relayFactor, timeoutMs, targets: [] };
+  // Our own ack can come before `ask` has told us the key: events wait in line until then.
+  const early: SerfEvent[] = [];
+  let deliver = (event: SerfEvent): void => void early.push(event);
+  const unlisten = agent.onEvent((event) => deliver(event));
+  onClose(unlisten);
+  try {
+    const key = driver.act((serf, now) => serf.queries.ask(now, asked));
+    reply('');
+    deliver = (event) => {
+      if (!('key' in event) || event.key.id !== key.id || event.key.ltime !== key.ltime) return;
+      if (event.kind === 'ack') record({ From: event.from, Payload: null, Type: 'ack' });
+      if (event.kind === 'response') record({ From: event.from, Payload: event.payload, Type: 'response' });
+      if (event.kind !== 'query-done') return;
+      record({ From: '', Payload: null, Type: 'done' });
+      unlisten();
+    };
+    for (const event of early) deliver(event);
+  } catch (error) {
+    unlisten();
+    if (!(error instanceof DecodeError)) throw error;
+    reply(error.message);
+  }
+}
+
+function run(request: Extract<Request, { command: 'fanout-run' }>, context: CommandContext): void {
+  const { agent, reply, onClose } = context;
+  const record = (body: RunRecord): void => context.record(encodeRunRecord(body));
+  try {
+    // The reply goes first: records that come out of starting the run follow it.
+    const early: RunRecord[] = [];
+    let send = (body: RunRecord): void => void early.push(body);
+    const end = agent.runs.start(request, {
+      acked: (from) => send({ kind: 'ack', from }),
+      answered: (stream, from) => send({ kind: 'answer', from, stream }),
+      member: (name, status) => send({ kind: 'member', name, status }),
+    });
+    onClose(end);
+    reply('');
+    send = record;
+    for (const body of early) record(body);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    reply(error.message);
+  }
+}
+
+function infoOf(agent: Agent): Parameters<typeof encodeInfo>[0] {
+  const policy = agent.policies.current;
+  const self = agent.driver.serf.memberlist.config;
+  return {
+    node: agent.config.node,
+    version: VERSION,
+    environment: policy?.environment ?? agent.config.environment ?? '',
+    cluster: policy?.cluster ?? '',
+    addr: self.addr,
+    port: self.port,
+    policyHash: policy?.hash ?? '',
+    sandboxes: agent.sandboxes,
+  };
+}
+
+/** The text of what went wrong, '' for success. */
+function attempt(action: () => void): string {
+  try {
+    action();
+    return '';
+  } catch (error) {
+    if (error instanceof DecodeError || error instanceof FanoutError) return error.message;
+    throw error;
+  }
+}

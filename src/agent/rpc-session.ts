@@ -1,0 +1,160 @@
+import type { Socket } from 'node:net';
+import { DecodeError, FanoutError } from '../lib/errors.ts';
+import { type Encodable, encodeRpc, Fields, type MsgpackValue } from '../lib/msgpack.ts';
+import { ValueReader } from '../rpc/framing.ts';
+import { type CommandName, decodeRequest, hasBody, isCommand, type Request } from '../rpc/requests.ts';
+import type { Agent } from './agent.ts';
+import { type CommandContext, runCommand } from './rpc-commands.ts';
+
+/** One request. The largest is a run with a thousand targets and a long command. */
+const VALUE_BYTES_MAX = 4 * 1024 * 1024;
+/** Records that a slow client may be behind. Serf drops beyond 512 records; a run's records are small and must not be lost. */
+const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
+/** How long a client may take to say hello. Half-open connections must not pile up. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const RPC_VERSION = 1;
+
+/** One operator's conversation with the agent: Serf's RPC, requests answered one after the other. */
+export class RpcSession {
+  private readonly agent: Agent;
+  private readonly socket: Socket;
+  private readonly reader = new ValueReader(VALUE_BYTES_MAX);
+  private readonly closers: (() => void)[] = [];
+  private header: { command: CommandName; seq: number } | undefined;
+  private hasShakenHands = false;
+  private isBusy = false;
+  private isRaw = false;
+
+  constructor(agent: Agent, socket: Socket) {
+    this.agent = agent;
+    this.socket = socket;
+    const timer = setTimeout(() => {
+      if (!this.hasShakenHands) socket.destroy();
+    }, HANDSHAKE_TIMEOUT_MS);
+    socket.on('data', (chunk) => this.received(chunk));
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      clearTimeout(timer);
+      for (const closer of this.closers.splice(0)) closer();
+    });
+  }
+
+  close(): void {
+    this.socket.end();
+    this.socket.destroySoon();
+  }
+
+  private received(chunk: Uint8Array): void {
+    if (this.isRaw) return;
+    try {
+      this.reader.push(chunk);
+    } catch (error) {
+      return this.broken(error);
+    }
+    void this.work();
+  }
+
+  /** Carries out what has arrived, in order. A request waits until the one before it was answered. */
+  private async work(): Promise<void> {
+    if (this.isBusy) return;
+    this.isBusy = true;
+    try {
+      while (!this.isRaw && !this.socket.destroyed) {
+        const value = this.reader.next();
+        if (value === undefined) break;
+        await this.value(value);
+      }
+    } catch (error) {
+      this.broken(error);
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  private async value(value: MsgpackValue): Promise<void> {
+    if (this.header !== undefined) {
+      const { command, seq } = this.header;
+      this.header = undefined;
+      return this.request(seq, decodeRequest(command, value));
+    }
+    const fields = Fields.of(value);
+    const command = fields.text('Command');
+    const seq = fields.u64('Seq');
+    if (command !== 'handshake' && !this.hasShakenHands) return this.refuse(seq, 'Handshake required');
+    if (!isCommand(command)) return this.refuse(seq, 'Unsupported command');
+    if (hasBody(command)) this.header = { command, seq };
+    else await this.request(seq, decodeRequest(command, null));
+  }
+
+  private async request(seq: number, request: Request): Promise<void> {
+    if (request.command === 'handshake') return this.shakeHands(seq, request.version);
+    // As Serf without rpc_auth: only the empty key is right.
+    if (request.command === 'auth') {
+      return this.reply(seq, request.authKey === '' ? '' : 'Invalid authentication token');
+    }
+    if (request.command === 'fanout-answer') return this.answer(seq, request.stream);
+    const context: CommandContext = {
+      agent: this.agent,
+      reply: (error, body) => this.reply(seq, error, body),
+      record: (body) => this.record(seq, body),
+      onClose: (closer) => this.closers.push(closer),
+    };
+    await runCommand(request, context);
+  }
+
+  private shakeHands(seq: number, version: number): void {
+    if (version !== RPC_VERSION) return this.reply(seq, 'Unsupported IPC version');
+    if (this.hasShakenHands) return this.reply(seq, 'Handshake already performed');
+    this.hasShakenHands = true;
+    this.reply(seq, '');
+  }
+
+  private reply(seq: number, error: string, body?: Encodable): void {
+    this.socket.write(encodeRpc({ Error: error, Seq: seq }));
+    if (body !== undefined) this.socket.write(encodeRpc(body));
+  }
+
+  private record(seq: number, body: Encodable): void {
+    if (this.socket.writableLength > BACKLOG_BYTES_MAX) return void this.socket.destroy();
+    this.reply(seq, '', body);
+  }
+
+  private refuse(seq: number, error: string): void {
+    this.reply(seq, error);
+    this.close();
+  }
+
+  /** From here on this connection is the node's stream: sealed bytes, which only the command line can open. */
+  private answer(seq: number, stream: number): void {
+    const claimed = this.agent.runs.claim(stream);
+    if (claimed === undefined) return this.reply(seq, 'No such answer');
+    this.isRaw = true;
+    const { socket, agent } = this;
+    this.reply(seq, '');
+    const early = this.reader.takeRest();
+    splice(socket, early, claimed.socket, claimed.rest);
+    agent.log.debug('an answer is being passed on');
+  }
+
+  private broken(error: unknown): void {
+    if (!(error instanceof DecodeError || error instanceof FanoutError)) throw error;
+    this.agent.driver.serf.memberlist.counters.count('rpc-undecodable');
+    this.agent.log.debug(`closed a control connection: ${error.message}`);
+    this.socket.destroy();
+  }
+}
+
+/** Joins two sockets: what comes out of one goes into the other, and both end together. */
+function splice(a: Socket, aEarly: Uint8Array, b: Socket, bEarly: Uint8Array): void {
+  a.removeAllListeners('data');
+  if (aEarly.length > 0) b.write(aEarly);
+  if (bEarly.length > 0) a.write(bEarly);
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    from.pipe(to);
+    from.once('error', () => to.destroy());
+    from.once('close', () => (from.readableEnded ? to.destroySoon() : to.destroy()));
+  }
+}

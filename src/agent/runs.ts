@@ -1,0 +1,226 @@
+import type { Socket } from 'node:net';
+import { toHex } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
+import type { Millis } from '../lib/time.ts';
+import { endpointOf } from '../memberlist/node-table.ts';
+import type { QueryKey, QueryRequest, SerfEvent } from '../serf/events.ts';
+import { encodeNodeFilter } from '../serf/filters.ts';
+import type { MemberStatus } from '../serf/member.ts';
+import { FANOUT_QUERY } from '../serf/query-book.ts';
+import { type EnvelopeShelf, referenceTo } from './envelope-carrier.ts';
+import { encodePurpose } from './fanout-stream.ts';
+import type { SerfDriver } from './serf-driver.ts';
+
+/** When members that have neither acknowledged nor answered get the query again, straight. Then every two seconds. */
+const REPEAT_AFTER_MS: readonly Millis[] = [150, 400, 1000, 2000];
+const REPEAT_EVERY_MS: Millis = 2000;
+/** A member that acknowledged but did not dial us within this time may not be able to: we dial it. */
+const COLLECT_AFTER_MS: Millis = 1000;
+const DIAL_TIMEOUT_MS: Millis = 5000;
+/** A filter by names keeps bystanders from acknowledging; a longer one would crowd out the envelope. */
+const NAME_FILTER_BYTES_MAX = 256;
+/** Streams per run that nobody has claimed. Each honest target needs one; a hostile member could open them without end. */
+const STREAMS_SPARE = 256;
+
+/** What a run tells the command line that started it. */
+export interface RunSink {
+  acked(node: string): void;
+  answered(stream: number, node: string): void;
+  member(node: string, status: MemberStatus): void;
+}
+
+interface Target {
+  acked: boolean;
+  answered: boolean;
+  ackedAt: Millis;
+  collecting: boolean;
+}
+
+interface Run {
+  readonly id: string;
+  readonly idBytes: Uint8Array;
+  readonly sink: RunSink;
+  readonly targets: Map<string, Target>;
+  readonly streams: Set<Socket>;
+  readonly request: QueryRequest;
+  key: QueryKey;
+  repeats: number;
+  timer: NodeJS.Timeout | undefined;
+  takeOffShelf: () => void;
+}
+
+/** The asker's side of runs in its agent: spreads the signed envelope and passes sealed answers on, unopened. */
+export class Runs {
+  private readonly driver: SerfDriver;
+  private readonly shelf: EnvelopeShelf;
+  private readonly runs = new Map<string, Run>();
+  private readonly waiting = new Map<number, { socket: Socket; rest: Uint8Array }>();
+  private lastStream = 0;
+
+  constructor(driver: SerfDriver, shelf: EnvelopeShelf) {
+    this.driver = driver;
+    this.shelf = shelf;
+  }
+
+  /** Starts a run; the function that comes back ends it and everything that it has open. Throws DecodeError. */
+  start(
+    request: { run: Uint8Array; envelope: Uint8Array; targets: readonly string[]; timeoutMs: Millis },
+    sink: RunSink,
+  ): () => void {
+    const id = toHex(request.run);
+    if (this.runs.has(id)) throw new DecodeError('run-known', 'a run with this id is under way');
+    const targets = new Map<string, Target>();
+    for (const name of request.targets) {
+      targets.set(name, { acked: false, answered: false, ackedAt: 0, collecting: false });
+    }
+    const { query, takeOffShelf } = this.queryFor(request);
+    const key = { ltime: 0, id: 0 };
+    const run: Run = {
+      id,
+      idBytes: request.run,
+      sink,
+      targets,
+      streams: new Set(),
+      request: query,
+      key,
+      repeats: 0,
+      timer: undefined,
+      takeOffShelf,
+    };
+    this.runs.set(id, run);
+    run.key = this.driver.act((serf, now) => serf.queries.ask(now, query));
+    this.scheduleRepair(run);
+    return () => this.end(run);
+  }
+
+  /** A Serf event that may concern a run. */
+  event(event: SerfEvent): void {
+    if (event.kind === 'ack') {
+      const run = this.byKey(event.key);
+      if (run !== undefined) this.acked(run, event.from);
+    } else if (event.kind === 'member') {
+      for (const run of this.runs.values()) {
+        if (run.targets.has(event.member.name)) run.sink.member(event.member.name, event.member.status);
+      }
+    }
+  }
+
+  /** A node brought its answer, or we went for it. The stream waits until the command line claims it. */
+  answer(run: Uint8Array, node: string, socket: Socket, rest: Uint8Array): void {
+    const known = this.runs.get(toHex(run));
+    if (known === undefined || known.streams.size >= known.targets.size + STREAMS_SPARE) {
+      socket.destroy();
+      return;
+    }
+    const target = known.targets.get(node);
+    if (target !== undefined) target.answered = true;
+    const stream = ++this.lastStream;
+    known.streams.add(socket);
+    this.waiting.set(stream, { socket, rest });
+    socket.once('close', () => {
+      known.streams.delete(socket);
+      this.waiting.delete(stream);
+    });
+    known.sink.answered(stream, node);
+  }
+
+  /** Hands a waiting stream over, once. */
+  claim(stream: number): { socket: Socket; rest: Uint8Array } | undefined {
+    const found = this.waiting.get(stream);
+    this.waiting.delete(stream);
+    return found;
+  }
+
+  endAll(): void {
+    for (const run of [...this.runs.values()]) this.end(run);
+  }
+
+  private queryFor(request: { envelope: Uint8Array; targets: readonly string[]; timeoutMs: Millis }): {
+    query: QueryRequest;
+    takeOffShelf: () => void;
+  } {
+    const filter = encodeNodeFilter(request.targets);
+    const base = {
+      name: FANOUT_QUERY,
+      filters: filter.length <= NAME_FILTER_BYTES_MAX ? [filter] : [],
+      wantsAcks: true,
+      relayFactor: 0,
+      timeoutMs: request.timeoutMs,
+      targets: request.targets,
+    };
+    const whole = { ...base, payload: request.envelope };
+    if (this.driver.serf.queries.fits(whole)) return { query: whole, takeOffShelf: () => {} };
+    const takeOffShelf = this.shelf.put(request.envelope);
+    return { query: { ...base, payload: referenceTo(request.envelope) }, takeOffShelf };
+  }
+
+  private byKey(key: QueryKey): Run | undefined {
+    for (const run of this.runs.values()) {
+      if (run.key.ltime === key.ltime && run.key.id === key.id) return run;
+    }
+    return undefined;
+  }
+
+  private acked(run: Run, node: string): void {
+    const target = run.targets.get(node);
+    if (target === undefined || target.acked) return;
+    target.acked = true;
+    target.ackedAt = this.driver.now();
+    run.sink.acked(node);
+  }
+
+  private scheduleRepair(run: Run): void {
+    const before = run.repeats === 0 ? 0 : (REPEAT_AFTER_MS[run.repeats - 1] ?? 0);
+    const at = REPEAT_AFTER_MS[run.repeats];
+    run.repeats++;
+    const delay = at === undefined ? REPEAT_EVERY_MS : at - before;
+    run.timer = setTimeout(() => {
+      this.repair(run);
+      this.scheduleRepair(run);
+    }, delay);
+  }
+
+  /** Asks again whom a packet missed, and goes for the answers of those who cannot dial us. */
+  private repair(run: Run): void {
+    const silent: string[] = [];
+    for (const [name, target] of run.targets) {
+      if (target.answered) continue;
+      if (!target.acked) silent.push(name);
+      else if (this.driver.now() - target.ackedAt >= COLLECT_AFTER_MS) void this.collect(run, name, target);
+    }
+    if (silent.length > 0) this.driver.act((serf) => serf.queries.repeat(run.key, run.request, silent));
+  }
+
+  private async collect(run: Run, name: string, target: Target): Promise<void> {
+    const member = this.driver.serf.members.get(name);
+    if (member === undefined || target.collecting) return;
+    target.collecting = true;
+    try {
+      const socket = await this.driver.transport.openStream(endpointOf(member), DIAL_TIMEOUT_MS);
+      socket.on('error', () => socket.destroy());
+      socket.write(
+        this.driver.serf.memberlist.sealStream(encodePurpose({ op: 'collect', run: run.idBytes })),
+      );
+      // Only a node that has something to say keeps the stream; its first byte makes it an answer.
+      socket.once('data', (first) => {
+        socket.pause();
+        if (this.runs.has(run.id) && !target.answered) this.answer(run.idBytes, name, socket, first);
+        else socket.destroy();
+      });
+      socket.once('close', () => {
+        target.collecting = false;
+      });
+    } catch {
+      target.collecting = false;
+    }
+  }
+
+  private end(run: Run): void {
+    if (!this.runs.delete(run.id)) return;
+    clearTimeout(run.timer);
+    run.takeOffShelf();
+    this.driver.act((serf) => serf.queries.end(run.key));
+    // The nodes kill what still runs when their stream closes.
+    for (const socket of run.streams) socket.destroy();
+  }
+}

@@ -1,0 +1,23 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { generateClusterKey } from '../identity/cluster-key.ts';
+import { createOperatorKey } from '../identity/operator-key.ts';
+import { configPath } from './paths.ts';
+
+/** `fanout keygen`: prints a new cluster key. */
+export async function keygen(): Promise<number> {
+  process.stdout.write(`${generateClusterKey()}\n`);
+  return 0;
+}
+
+/** `fanout operator keygen`: writes a new operator's key and prints the public line that policies take. */
+export async function operatorKeygen(options: { name: string; output?: string }): Promise<number> {
+  const file = options.output ?? configPath('operator.key');
+  if (options.output === undefined) mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const { publicLine } = createOperatorKey(file, options.name);
+  process.stderr.write(
+    `The key is in ${file}. Put the next line under "operators" in the policies of your nodes:\n`,
+  );
+  process.stdout.write(`${publicLine}\n`);
+  return 0;
+}

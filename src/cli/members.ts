@@ -1,0 +1,62 @@
+import { formatEndpoint, ipText } from '../lib/net-address.ts';
+import { matchesSelector } from '../policy/selector.ts';
+import type { MemberRecord } from '../rpc/members.ts';
+import { agentAddress, connectAgent } from './connect.ts';
+import { sanitiseText } from './sanitise.ts';
+import { byName, selectorFrom } from './select.ts';
+import { formatTable } from './table.ts';
+
+export interface MembersOptions {
+  readonly tag?: readonly string[];
+  readonly node?: readonly string[];
+  readonly status?: string;
+  readonly format: 'text' | 'json';
+  readonly rpcAddr?: string;
+}
+
+/** `fanout members`: lists the members that the agent knows, in Serf's formats. */
+export async function members(options: MembersOptions): Promise<number> {
+  const selector = selectorFrom(options);
+  const client = await connectAgent(agentAddress(options.rpcAddr));
+  const all = await client.members();
+  client.close();
+  const shown = all
+    .filter((member) => options.status === undefined || member.status === options.status)
+    .filter((member) => matchesSelector(selector, member))
+    .sort(byName);
+  process.stdout.write(`${options.format === 'json' ? json(shown) : text(shown)}\n`);
+  return 0;
+}
+
+function text(members: readonly MemberRecord[]): string {
+  return formatTable(
+    members.map((member) => {
+      const tags = [...member.tags]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, value]) => `${name}=${value}`);
+      return [member.name, address(member), member.status, tags.join(',')].map(sanitiseText);
+    }),
+  );
+}
+
+/** The keys and their order are Serf's. */
+function json(members: readonly MemberRecord[]): string {
+  const list = members.map((member) => {
+    const [pMin, pMax, , dMin, dMax, dCur] = member.vsn;
+    const tags = Object.fromEntries([...member.tags].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const protocol = { max: dMax ?? pMax, min: dMin ?? pMin, version: dCur };
+    return {
+      name: member.name,
+      addr: address(member),
+      port: member.port,
+      tags,
+      status: member.status,
+      protocol,
+    };
+  });
+  return JSON.stringify({ members: list }, null, 2);
+}
+
+function address(member: MemberRecord): string {
+  return formatEndpoint({ host: ipText(member.addr) ?? '?', port: member.port });
+}

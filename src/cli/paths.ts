@@ -1,0 +1,23 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** Where an operator's files are: $XDG_CONFIG_HOME/fanout, else ~/.config/fanout. */
+export function configPath(name: string): string {
+  const config = process.env.XDG_CONFIG_HOME;
+  const base = config?.startsWith('/') === true ? config : join(homedir(), '.config');
+  return join(base, 'fanout', name);
+}
+
+/** Where an agent keeps its node key and audit log when it was not told: a folder of the node's name. */
+export function dataDir(node: string): string {
+  const folder = encodeURIComponent(node);
+  if (process.getuid?.() === 0) return join('/var/lib/fanout', folder);
+  const state = process.env.XDG_STATE_HOME;
+  const base = state?.startsWith('/') === true ? state : join(homedir(), '.local', 'state');
+  return join(base, 'fanout', folder);
+}
+
+/** The operator's key: as told, else $FANOUT_IDENTITY, else the default place. */
+export function identityPath(told: string | undefined): string {
+  return told ?? process.env.FANOUT_IDENTITY ?? configPath('operator.key');
+}

@@ -1,0 +1,31 @@
+import { readPolicy } from '../agent/policy-holder.ts';
+import { FanoutError } from '../lib/errors.ts';
+import { parseCommandString } from '../policy/command-string.ts';
+import { explain as explainRequest, explainText } from '../policy/explain.ts';
+import { loadPolicy } from '../policy/load.ts';
+
+export interface ExplainOptions {
+  readonly policy: string;
+  readonly as: string;
+  readonly tag?: readonly string[];
+  readonly format: 'text' | 'json';
+}
+
+/** `fanout policy explain`: 0 allowed, 5 denied; what cannot be read throws and ends in 2. */
+export async function explain(command: string, options: ExplainOptions): Promise<number> {
+  const policy = loadPolicy(readPolicy(options.policy), options.policy);
+  const argv = parseCommandString(command);
+  const tags = new Map<string, string>();
+  for (const text of options.tag ?? []) {
+    const at = text.indexOf('=');
+    if (at < 1)
+      throw new FanoutError('USAGE', `--tag ${text}: not of the form name=value`, {
+        hint: 'Write --tag role=web.',
+      });
+    tags.set(text.slice(0, at), text.slice(at + 1));
+  }
+  const explanation = explainRequest(policy, { operator: options.as, tags, argv, unixMs: Date.now() });
+  if (options.format === 'json') process.stdout.write(`${JSON.stringify(explanation, null, 2)}\n`);
+  else process.stdout.write(`${explainText(explanation)}\n`);
+  return explanation.decision.effect === 'allow' ? 0 : 5;
+}

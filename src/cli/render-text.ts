@@ -1,0 +1,140 @@
+import { utf8 } from '../lib/bytes.ts';
+import { formatDuration } from '../lib/time.ts';
+import {
+  FINAL_STATES,
+  type FinalState,
+  isFinal,
+  type RunEvent,
+  type RunState,
+  type Target,
+} from '../run/model.ts';
+import { LineWriter } from './line-writer.ts';
+import type { OutputSink, Renderer, Terminals } from './renderers.ts';
+import { sanitiseText } from './sanitise.ts';
+
+/** Names listed in the summary for one outcome. The lines above it have told of each one. */
+const NAMES_SHOWN_MAX = 12;
+
+type Streams = Readonly<Record<'stdout' | 'stderr', LineWriter>>;
+
+/** `node: line` for what the commands write, and a line of our own for each target that did not simply return 0. */
+export class TextRenderer implements Renderer {
+  private readonly sink: OutputSink;
+  private readonly terminals: Terminals;
+  private readonly streams = new Map<string, Streams>();
+  private readonly told = new Set<string>();
+
+  constructor(sink: OutputSink, terminals: Terminals) {
+    this.sink = sink;
+    this.terminals = terminals;
+  }
+
+  event(state: RunState, event: RunEvent, data?: Uint8Array): void {
+    if (event.kind === 'output' && data !== undefined) {
+      this.writers(event.node)[event.stream].push(data);
+      return;
+    }
+    if (event.kind === 'accepted' && event.firstSeen) {
+      this.note(
+        `${sanitiseText(event.node)}: its key was seen for the first time and is remembered from now on`,
+      );
+    }
+    if ('node' in event) this.tell(state.targets.get(event.node));
+    else for (const target of state.targets.values()) this.tell(target);
+  }
+
+  end(state: RunState): void {
+    for (const target of state.targets.values()) this.tell(target);
+    for (const line of summaryLines(state)) this.note(line);
+  }
+
+  private writers(node: string): Streams {
+    const known = this.streams.get(node);
+    if (known !== undefined) return known;
+    const writer = (stream: 'stdout' | 'stderr'): LineWriter => {
+      const mode = !this.terminals[stream] ? 'raw' : this.terminals.colours ? 'colour' : 'plain';
+      const write = (bytes: Uint8Array): void => this.sink.write(stream, bytes);
+      return new LineWriter({ label: `${sanitiseText(node)}: `, mode, write });
+    };
+    const streams = { stdout: writer('stdout'), stderr: writer('stderr') };
+    this.streams.set(node, streams);
+    return streams;
+  }
+
+  /** Says once how a target ended, after the last of its output. */
+  private tell(target: Target | undefined): void {
+    if (target === undefined || !isFinal(target.state) || this.told.has(target.name)) return;
+    this.told.add(target.name);
+    const streams = this.streams.get(target.name);
+    streams?.stdout.end();
+    streams?.stderr.end();
+    const outcome = outcomeOf(target);
+    if (outcome !== undefined) this.note(`${sanitiseText(target.name)} ${outcome}`);
+    if (target.hint !== '') this.note(`  ${sanitiseText(target.hint)}`);
+  }
+
+  private note(text: string): void {
+    this.sink.write('stderr', utf8(`fanout: ${text}\n`));
+  }
+}
+
+/** How a target ended, in words; undefined when it simply returned 0. */
+function outcomeOf(target: Target): string | undefined {
+  const reason = sanitiseText(target.reason);
+  const because = reason === '' ? '' : `: ${reason}`;
+  switch (target.state) {
+    case 'exited':
+      if (target.signal !== null) return `died of ${sanitiseText(target.signal)}${because}`;
+      return target.code === 0 && reason === '' ? undefined : `returned ${target.code}${because}`;
+    case 'denied':
+      return target.rule === ''
+        ? `denied${because}`
+        : `denied by rule "${sanitiseText(target.rule)}"${because}`;
+    case 'failed':
+      return `could not start it${because}`;
+    case 'untrusted':
+      return `NOT TRUSTED${because}`;
+    default:
+      return `${target.state.replace('-', ' ')}${because}`;
+  }
+}
+
+const LABELS: Readonly<Record<FinalState, string>> = {
+  exited: 'returned something else',
+  denied: 'denied',
+  failed: 'could not start it',
+  'timed-out': 'timed out',
+  cancelled: 'cancelled',
+  lost: 'lost',
+  unreachable: 'unreachable',
+  untrusted: 'not trusted',
+};
+
+/** How many ended how, with the names of those that did not return 0. */
+function summaryLines(state: RunState): string[] {
+  const groups = new Map<FinalState, string[]>();
+  let fine = 0;
+  for (const target of state.targets.values()) {
+    if (!isFinal(target.state)) continue;
+    if (outcomeOf(target) === undefined) fine++;
+    else groups.set(target.state, [...(groups.get(target.state) ?? []), target.name]);
+  }
+  const total = state.targets.size;
+  const lines = [`${fine} of ${total} ran it and returned 0 (${formatDuration(elapsed(state))})`];
+  for (const outcome of FINAL_STATES) {
+    const names = groups.get(outcome);
+    if (names !== undefined) lines.push(`  ${names.length} ${LABELS[outcome]}: ${listed(names)}`);
+  }
+  return lines;
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, NAMES_SHOWN_MAX).map(sanitiseText).join(', ');
+  return names.length > NAMES_SHOWN_MAX ? `${shown} and ${names.length - NAMES_SHOWN_MAX} more` : shown;
+}
+
+function elapsed(state: RunState): number {
+  let last = state.startedAt;
+  for (const { endedAt } of state.targets.values()) last = Math.max(last, endedAt ?? 0);
+  return last - state.startedAt;
+}

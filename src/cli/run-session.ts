@@ -1,0 +1,237 @@
+import type { KnownNodes } from '../identity/known-nodes.ts';
+import { identityFingerprint } from '../identity/node-key.ts';
+import { AskerChannel, type AskerEvent } from '../identity/sealed.ts';
+import type { ByteStream } from '../lib/byte-stream.ts';
+import { equalBytes } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
+import type { Millis } from '../lib/time.ts';
+import { type RunEvent, type RunState, reduceRun, startRun } from '../run/model.ts';
+
+/** After the timeout or Ctrl-C, how long the nodes have to confirm that what they ran is dead. A node kills within 2 s. */
+const GRACE_MS: Millis = 4000;
+
+export interface RunSessionOptions {
+  readonly targets: readonly string[];
+  readonly timeoutMs: Millis;
+  readonly environment: string;
+  readonly requestId: Uint8Array;
+  readonly replySecret: Uint8Array;
+  readonly knownNodes: KnownNodes;
+  readonly now: () => Millis;
+  /** Every event of the run, after it was applied; `data` with output events. False: the reader is slow, hold the node back. */
+  readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
+  /** Calls back when the reader has caught up. */
+  readonly onReaderReady: (listener: () => void) => void;
+}
+
+interface Answer {
+  readonly stream: ByteStream;
+  readonly channel: AskerChannel;
+  /** Known once the greeting opened. Before that the stream is a claim that anybody with the cluster key can make. */
+  node: string | undefined;
+  ended: boolean;
+}
+
+/** One run as the command line drives it: sealed answers in, events of the run model out. */
+export class RunSession {
+  /** Resolves when every target has ended. */
+  readonly ended: Promise<RunState>;
+  private readonly options: RunSessionOptions;
+  private readonly answers = new Set<Answer>();
+  /** Who has greeted in this run, and with which key. */
+  private readonly greeted = new Map<string, { identity: Uint8Array; answer: Answer }>();
+  private state: RunState;
+  private readonly timer: NodeJS.Timeout;
+  private graceTimer: NodeJS.Timeout | undefined;
+  private finish: (state: RunState) => void = () => {};
+
+  constructor(options: RunSessionOptions) {
+    this.options = options;
+    this.state = startRun(options.targets, options.timeoutMs, options.now());
+    this.ended = new Promise((resolve) => {
+      this.finish = resolve;
+    });
+    this.timer = setTimeout(() => this.stop({ kind: 'timeout' }), options.timeoutMs);
+    options.onReaderReady(() => {
+      for (const answer of this.answers) answer.stream.resume();
+    });
+  }
+
+  /** Applies an event that did not come through an answer: acks, member changes, a lost agent. */
+  event(event: RunEvent): void {
+    this.apply(event);
+  }
+
+  /** Ctrl-C: cancels what runs and waits a moment for the nodes to confirm. */
+  interrupt(): void {
+    this.stop({ kind: 'interrupt' });
+  }
+
+  /** Takes a stream that claims to be a node's answer. */
+  answer(stream: ByteStream, early: Uint8Array): void {
+    const { requestId, replySecret } = this.options;
+    const channel = new AskerChannel({ requestId, replySecret });
+    const answer: Answer = { stream, channel, node: undefined, ended: false };
+    this.answers.add(answer);
+    stream.onClose(() => this.streamClosed(answer));
+    if (early.length > 0) this.received(answer, early);
+    stream.onData((chunk) => this.received(answer, chunk));
+  }
+
+  private received(answer: Answer, chunk: Uint8Array): void {
+    if (answer.ended) return;
+    try {
+      for (const event of answer.channel.receive(chunk)) {
+        this.frame(answer, event);
+        if (answer.ended) return;
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.damaged(answer, error);
+    }
+  }
+
+  private frame(answer: Answer, frame: AskerEvent): void {
+    if (frame.kind === 'hello') return this.greet(answer, frame.node, frame.identity);
+    const { node } = answer;
+    if (node === undefined) return;
+    switch (frame.kind) {
+      case 'accepted': {
+        const { rule, program, sandbox } = frame;
+        this.apply({ kind: 'accepted', node, rule, program, sandbox, firstSeen: this.isFirstSeen(node) });
+        // Nothing runs before this word: what the operator no longer wants ends here.
+        if (this.state.phase === 'running') {
+          answer.stream.write(answer.channel.seal({ kind: 'go' }));
+          this.apply({ kind: 'started', node });
+        } else {
+          answer.stream.end();
+        }
+        return;
+      }
+      case 'denied':
+        this.conclude(answer, {
+          kind: 'denied',
+          node,
+          rule: frame.rule,
+          code: frame.code,
+          reason: frame.reason,
+        });
+        return;
+      case 'failed':
+        this.conclude(answer, { kind: 'failed', node, reason: frame.reason, hint: frame.hint });
+        return;
+      case 'stdout':
+      case 'stderr': {
+        const event: RunEvent = { kind: 'output', node, stream: frame.kind, bytes: frame.data.length };
+        if (!this.apply(event, frame.data)) answer.stream.pause();
+        return;
+      }
+      case 'end': {
+        const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = frame;
+        this.conclude(answer, {
+          kind: 'ended',
+          node,
+          code,
+          signal,
+          cause,
+          durationMs,
+          stdoutBytes,
+          stderrBytes,
+        });
+        return;
+      }
+    }
+  }
+
+  /** The greeting opened: the stream is from whoever holds this key. Is it the key that this node has always had? */
+  private greet(answer: Answer, node: string, identity: Uint8Array): void {
+    const before = this.greeted.get(node);
+    if (before !== undefined && equalBytes(before.identity, identity)) return this.drop(answer);
+    const { knownNodes, environment } = this.options;
+    const pin = knownNodes.check(environment, node, identity);
+    answer.node = node;
+    if (before !== undefined || typeof pin === 'object') {
+      const expected = before === undefined && typeof pin === 'object' ? pin.changed : '';
+      this.untrusted(answer, node, identity, expected);
+      return;
+    }
+    if (!this.state.targets.has(node)) this.apply({ kind: 'joined-late', node });
+    if (pin === 'new') {
+      this.firstSeen.add(node);
+      knownNodes.remember(environment, node, identity);
+    }
+    this.greeted.set(node, { identity, answer });
+  }
+
+  private readonly firstSeen = new Set<string>();
+
+  private isFirstSeen(node: string): boolean {
+    return this.firstSeen.has(node);
+  }
+
+  private untrusted(answer: Answer, node: string, identity: Uint8Array, expected: string): void {
+    const shown = identityFingerprint(identity);
+    const reason =
+      expected === ''
+        ? `two machines answer as "${node}" with different keys (the second is ${shown})`
+        : `the key of "${node}" has changed: it was ${expected}, now it is ${shown}. Somebody may be impersonating it; if it was reinstalled, remove its line from known_nodes`;
+    this.apply({ kind: 'untrusted', node, reason });
+    this.drop(answer);
+  }
+
+  private damaged(answer: Answer, error: DecodeError): void {
+    // Before the greeting opened, it may be anybody: what a stranger sends says nothing about the node.
+    if (answer.node !== undefined) {
+      this.apply({
+        kind: 'untrusted',
+        node: answer.node,
+        reason: `its answer was damaged on the way: ${error.message}`,
+      });
+    }
+    this.drop(answer);
+  }
+
+  private conclude(answer: Answer, event: RunEvent): void {
+    answer.ended = true;
+    this.apply(event);
+    answer.stream.end();
+  }
+
+  private drop(answer: Answer): void {
+    answer.ended = true;
+    this.answers.delete(answer);
+    answer.stream.destroy();
+  }
+
+  private streamClosed(answer: Answer): void {
+    this.answers.delete(answer);
+    if (answer.ended || answer.node === undefined) return;
+    answer.ended = true;
+    this.apply({ kind: 'disconnected', node: answer.node });
+  }
+
+  private stop(event: RunEvent): void {
+    if (this.graceTimer !== undefined) return;
+    clearTimeout(this.timer);
+    this.apply(event);
+    this.graceTimer = setTimeout(() => this.apply({ kind: 'grace-over' }), GRACE_MS);
+    for (const answer of this.answers) {
+      if (answer.node === undefined || answer.ended) continue;
+      answer.stream.resume();
+      answer.stream.write(answer.channel.seal({ kind: 'cancel' }));
+    }
+  }
+
+  private apply(event: RunEvent, data?: Uint8Array): boolean {
+    if (this.state.phase === 'ended') return true;
+    this.state = reduceRun(this.state, event, this.options.now());
+    const isReady = this.options.onEvent(this.state, event, data);
+    if (this.state.phase === 'ended') {
+      clearTimeout(this.timer);
+      clearTimeout(this.graceTimer);
+      for (const answer of this.answers) answer.stream.end();
+      this.finish(this.state);
+    }
+    return isReady;
+  }
+}

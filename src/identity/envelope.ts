@@ -1,0 +1,260 @@
+import { equalBytes, utf8, utf8Text } from '../lib/bytes.ts';
+import { DecodeError, FanoutError } from '../lib/errors.ts';
+import { type Encodable, encodeRpc } from '../lib/msgpack.ts';
+import { BOX_KEY_BYTES, isWeakBoxKey } from './box.ts';
+import { ED25519_SIGNATURE_BYTES, verifyEd25519 } from './ed25519.ts';
+import { KEY_ID_BYTES, keyId } from './ssh-key.ts';
+import { NAMESPACES, sshsigPreimage } from './sshsig.ts';
+import { decodeWhole, TupleReader, textOf } from './tuple.ts';
+
+/** The version of the command body. A node refuses every other one. */
+const BODY_VERSION = 1;
+/**
+ * Largest envelope that is decoded. Holds the longest argv and a long list of nodes; all of it is hashed per
+ * check.
+ */
+export const ENVELOPE_BYTES_MAX = 65_536;
+/** Request id and nonce: 128 random bits never meet by chance. */
+const REQUEST_ID_BYTES = 16;
+const ARGV_ITEMS_MAX = 64;
+const ARGUMENT_BYTES_MAX = 4096;
+const ARGV_BYTES_MAX = 32 * 1024;
+/** Longest cluster id, environment, tag name or glob. Serf's own limit for all tags together is 512 bytes. */
+const NAME_BYTES_MAX = 256;
+const SELECTOR_TAGS_MAX = 32;
+const SELECTOR_NODES_MAX = 1024;
+/** One day. A policy sets a far lower one. */
+const TTL_SECONDS_MAX = 86_400;
+const TIMEOUT_MS_MAX = 86_400_000;
+const U32_MAX = 0xffff_ffff;
+
+/**
+ * Whom a command is for. `tags` are AND-ed (the same tag twice: either), `nodes` are OR-ed, both together are
+ * AND-ed. An empty selector means everybody. Each node evaluates it against its own configured tags.
+ */
+export interface Selector {
+  readonly tags: readonly (readonly [name: string, glob: string])[];
+  readonly nodes: readonly string[];
+}
+
+/** What an operator signs: a msgpack array in exactly this order. */
+export interface CommandBody {
+  readonly version: 1;
+  readonly cluster: string;
+  readonly environment: string;
+  /** `keyId` of the operator's public key: 8 bytes. */
+  readonly keyId: Uint8Array;
+  readonly issuedAt: number;
+  readonly ttlSeconds: number;
+  /** Request id and nonce: 16 random bytes. */
+  readonly id: Uint8Array;
+  readonly selector: Selector;
+  /** 1..64 arguments of at most 4096 bytes each and 32 KiB together. */
+  readonly argv: readonly string[];
+  /** X25519 public key made for this one request: 32 bytes. Answers are sealed to it. */
+  readonly replyKey: Uint8Array;
+  /** Where answers go: 4 or 16 address bytes of the asker's agent. */
+  readonly replyHost: Uint8Array;
+  readonly replyPort: number;
+  readonly timeoutMs: number;
+  /** Decide and say so, but do not run. */
+  readonly explainOnly: boolean;
+}
+
+/** A further person's signature over the same body. */
+interface Approval {
+  readonly keyId: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** A decoded envelope. Nothing in it is true before `verifyEnvelope` says so. */
+export interface SignedEnvelope {
+  readonly body: CommandBody;
+  /** The exact bytes that were signed. */
+  readonly bodyBytes: Uint8Array;
+  readonly signature: Uint8Array;
+  /**
+   * Always empty: the format has room for them, and an envelope with some is refused until they can be
+   * checked.
+   */
+  readonly approvals: readonly Approval[];
+}
+
+/**
+ * What kind of key made a signature. Hardware-backed SSH keys would be another kind, with another preimage.
+ */
+const KIND_ED25519 = 0;
+
+/**
+ * Envelope bytes: msgpack [body bytes, [[key id, kind, signature]]]. `sign` gets the SSHSIG preimage and
+ * gives 64 bytes. Throws FanoutError COMMAND_REFUSED when a node would refuse the body for its form, before
+ * anything is signed.
+ */
+export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => Uint8Array): Uint8Array {
+  // An encoder may replace half a character, and then something else than was shown would be signed.
+  for (const text of [
+    body.cluster,
+    body.environment,
+    ...body.argv,
+    ...body.selector.tags.flat(),
+    ...body.selector.nodes,
+  ]) {
+    if (utf8Text(utf8(text)) === text) continue;
+    throw new FanoutError('COMMAND_REFUSED', 'the command has half a character (a lone surrogate)', {
+      hint: 'Remove it: no node could read it. Nothing was sent.',
+    });
+  }
+  const bodyBytes = encodeBody(body);
+  try {
+    decodeBody(bodyBytes);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new FanoutError('COMMAND_REFUSED', `the command cannot be sent: ${error.message}`, {
+      hint: 'Shorten or correct what is named here. Nothing was sent.',
+      cause: error,
+    });
+  }
+  const signature = sign(sshsigPreimage(NAMESPACES.command, bodyBytes));
+  const envelope = encodeRpc([bodyBytes, [[body.keyId, KIND_ED25519, signature]]]);
+  if (envelope.length > ENVELOPE_BYTES_MAX) {
+    throw new FanoutError(
+      'COMMAND_REFUSED',
+      `the signed command has ${envelope.length} bytes, at most ${ENVELOPE_BYTES_MAX}`,
+      { hint: 'Name fewer nodes, or select them by a tag. Nothing was sent.' },
+    );
+  }
+  return envelope;
+}
+
+/**
+ * Reads an envelope strictly: exact types, exact lengths, one encoding only, nothing behind it. Throws
+ * DecodeError. The signature is not checked here.
+ */
+export function decodeEnvelope(bytes: Uint8Array): SignedEnvelope {
+  if (bytes.length > ENVELOPE_BYTES_MAX) {
+    throw new DecodeError('size', `${bytes.length} bytes, at most ${ENVELOPE_BYTES_MAX}`);
+  }
+  const outer = TupleReader.of(decodeWhole(bytes), 'envelope', 2);
+  const bodyBytes = Uint8Array.from(outer.bytesOfAnyLength('body'));
+  const signatures = outer.list('signatures', 1, 16);
+  if (signatures.length > 1) {
+    // What nobody checks must not look as if it had been.
+    throw new DecodeError('approvals', 'the envelope carries approvals, and this version cannot check them');
+  }
+  const entry = TupleReader.of(signatures[0] ?? null, 'signature entry', 3);
+  const signer = entry.bytes('key id', KEY_ID_BYTES);
+  entry.integer('kind', KIND_ED25519, KIND_ED25519);
+  const signature = entry.bytes('signature', ED25519_SIGNATURE_BYTES);
+  const body = decodeBody(bodyBytes);
+  if (!equalBytes(signer, body.keyId)) {
+    throw new DecodeError('field', 'key id: the body names another key than the signature');
+  }
+  requireCanonical(bytes, [bodyBytes, [[signer, KIND_ED25519, signature]]]);
+  return { body, bodyBytes, signature, approvals: [] };
+}
+
+/**
+ * Whether the operator with this public key signed exactly these body bytes. False, never an error,
+ * otherwise.
+ */
+export function verifyEnvelope(envelope: SignedEnvelope, publicKey: Uint8Array): boolean {
+  if (!equalBytes(keyId(publicKey), envelope.body.keyId)) return false;
+  const preimage = sshsigPreimage(NAMESPACES.command, envelope.bodyBytes);
+  return verifyEd25519(publicKey, preimage, envelope.signature);
+}
+
+function bodyTuple(body: CommandBody): Encodable {
+  return [
+    body.version,
+    body.cluster,
+    body.environment,
+    body.keyId,
+    body.issuedAt,
+    body.ttlSeconds,
+    body.id,
+    [body.selector.tags, body.selector.nodes],
+    body.argv,
+    body.replyKey,
+    body.replyHost,
+    body.replyPort,
+    body.timeoutMs,
+    body.explainOnly,
+  ];
+}
+
+function encodeBody(body: CommandBody): Uint8Array {
+  return encodeRpc(bodyTuple(body));
+}
+
+function decodeBody(bytes: Uint8Array): CommandBody {
+  const tuple = TupleReader.of(decodeWhole(bytes), 'body', 14);
+  if (tuple.integer('version', 0, U32_MAX) !== BODY_VERSION) {
+    throw new DecodeError('version', `the body is not of version ${BODY_VERSION}`);
+  }
+  const body: CommandBody = {
+    version: BODY_VERSION,
+    cluster: tuple.text('cluster', 0, NAME_BYTES_MAX),
+    environment: tuple.text('environment', 1, NAME_BYTES_MAX),
+    keyId: tuple.bytes('key id', KEY_ID_BYTES),
+    issuedAt: tuple.integer('issued at', 0, U32_MAX),
+    ttlSeconds: tuple.integer('time to live', 1, TTL_SECONDS_MAX),
+    id: tuple.bytes('id', REQUEST_ID_BYTES),
+    selector: decodeSelector(tuple.tuple('selector', 2)),
+    argv: decodeArgv(tuple),
+    replyKey: decodeReplyKey(tuple.bytes('reply key', BOX_KEY_BYTES)),
+    replyHost: decodeHost(tuple.bytesOfAnyLength('reply host')),
+    replyPort: tuple.integer('reply port', 1, 65_535),
+    timeoutMs: tuple.integer('timeout', 1, TIMEOUT_MS_MAX),
+    explainOnly: tuple.bool('explain only'),
+  };
+  requireCanonical(bytes, bodyTuple(body));
+  return body;
+}
+
+function decodeSelector(tuple: TupleReader): Selector {
+  const tags = tuple.list('selector tags', 0, SELECTOR_TAGS_MAX).map((item) => {
+    const pair = TupleReader.of(item, 'selector tag', 2);
+    const name = pair.text('selector tag name', 1, NAME_BYTES_MAX);
+    return [name, pair.text('selector tag glob', 0, NAME_BYTES_MAX)] as const;
+  });
+  const nodes = tuple
+    .list('selector nodes', 0, SELECTOR_NODES_MAX)
+    .map((item) => textOf(item, 'selector node', 1, NAME_BYTES_MAX));
+  return { tags, nodes };
+}
+
+function decodeArgv(tuple: TupleReader): string[] {
+  let total = 0;
+  return tuple.list('argv', 1, ARGV_ITEMS_MAX).map((item, index) => {
+    const name = `argument ${index}`;
+    const text = textOf(item, name, index === 0 ? 1 : 0, ARGUMENT_BYTES_MAX);
+    total += (item as Uint8Array).length;
+    if (total > ARGV_BYTES_MAX) {
+      throw new DecodeError('field', `argv: more than ${ARGV_BYTES_MAX} bytes together`);
+    }
+    return text;
+  });
+}
+
+function decodeReplyKey(key: Uint8Array): Uint8Array {
+  if (isWeakBoxKey(key)) {
+    throw new DecodeError('field', 'reply key: everybody could open what is sealed to it');
+  }
+  return key;
+}
+
+function decodeHost(bytes: Uint8Array): Uint8Array {
+  if (bytes.length !== 4 && bytes.length !== 16) {
+    throw new DecodeError('field', `reply host: must be 4 or 16 bytes, has ${bytes.length}`);
+  }
+  return Uint8Array.from(bytes);
+}
+
+/**
+ * One value, one encoding: what re-encodes to other bytes (a longer integer form, text written as bytes) is
+ * refused, so that two envelopes that differ never mean the same.
+ */
+function requireCanonical(bytes: Uint8Array, value: Encodable): void {
+  if (!equalBytes(bytes, encodeRpc(value)))
+    throw new DecodeError('encoding', 'not in canonical msgpack form');
+}

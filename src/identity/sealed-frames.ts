@@ -1,0 +1,183 @@
+import { unreachable } from '../lib/assert.ts';
+import { utf8, utf8Text } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
+import { encodeRpc } from '../lib/msgpack.ts';
+import { ED25519_SIGNATURE_BYTES } from './ed25519.ts';
+import { decodeWhole, TupleReader } from './tuple.ts';
+
+/** Most bytes of output in one frame. A pipe gives no more at once, and a tag per 64 KiB costs nothing. */
+export const DATA_BYTES_MAX = 65_536;
+
+/** Longest short text (rule, code, sandbox, signal) and long text (reason, hint, program) in bytes. */
+const NAME_BYTES_MAX = 256;
+const TEXT_BYTES_MAX = 4096;
+
+/** Why a command is over. */
+type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cancelled';
+const END_CAUSES: readonly EndCause[] = ['exit', 'timeout', 'output-limit', 'cancelled'];
+
+/** How a command ended, as the node's runner knows it. */
+export interface EndSummary {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly cause: EndCause;
+  readonly durationMs: number;
+  /** Bytes that the command wrote: at least those that were sent, more when a limit cut them. */
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+}
+
+/**
+ * The node's answers. `end` is the signed one: `outputHash` and `signature` are checked before it is given
+ * out.
+ */
+export type NodeFrame =
+  | {
+      readonly kind: 'accepted';
+      readonly rule: string;
+      readonly program: string;
+      readonly sandbox: string;
+      readonly timeoutMs: number;
+      readonly outputBytesMax: number;
+    }
+  | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly hint: string }
+  | { readonly kind: 'stdout' | 'stderr'; readonly data: Uint8Array }
+  | ({ readonly kind: 'end'; readonly outputHash: Uint8Array; readonly signature: Uint8Array } & EndSummary);
+
+/** The asker's word: run it, or stop it. */
+export type AskerFrame = { readonly kind: 'go' } | { readonly kind: 'cancel' };
+
+/** First byte of a frame's plaintext. */
+export const FrameKind = {
+  stdout: 1,
+  stderr: 2,
+  accepted: 16,
+  denied: 17,
+  failed: 18,
+  end: 19,
+  go: 32,
+  cancel: 33,
+} as const;
+
+/** The plaintext of a frame: kind byte and body, apart so that output is not copied. */
+export function encodeNodeFrame(frame: NodeFrame): { kind: number; body: Uint8Array } {
+  const kind = FrameKind[frame.kind];
+  switch (frame.kind) {
+    case 'stdout':
+    case 'stderr':
+      return { kind, body: frame.data };
+    case 'accepted': {
+      const { timeoutMs, outputBytesMax } = frame;
+      const names = [name(frame.rule), text(frame.program), name(frame.sandbox)];
+      return { kind, body: encodeRpc([...names, timeoutMs, outputBytesMax]) };
+    }
+    case 'denied':
+      return { kind, body: encodeRpc([name(frame.code), name(frame.rule), text(frame.reason)]) };
+    case 'failed':
+      return { kind, body: encodeRpc([text(frame.reason), text(frame.hint)]) };
+    case 'end': {
+      const { code, signal, cause, durationMs, stdoutBytes, stderrBytes, outputHash, signature } = frame;
+      const counts = [durationMs, stdoutBytes, stderrBytes];
+      return { kind, body: encodeRpc([code, signal, cause, ...counts, outputHash, signature]) };
+    }
+    default:
+      return unreachable(frame);
+  }
+}
+
+/** Reads the plaintext of a node's frame. Output is a view of it. Throws DecodeError. */
+export function decodeNodeFrame(plaintext: Uint8Array): NodeFrame {
+  const body = plaintext.subarray(1);
+  switch (plaintext[0]) {
+    case FrameKind.stdout:
+      return { kind: 'stdout', data: checkData(body) };
+    case FrameKind.stderr:
+      return { kind: 'stderr', data: checkData(body) };
+    case FrameKind.accepted: {
+      const tuple = TupleReader.of(decodeWhole(body), 'accepted', 5);
+      return {
+        kind: 'accepted',
+        rule: tuple.text('rule', 0, NAME_BYTES_MAX),
+        program: tuple.text('program', 0, TEXT_BYTES_MAX),
+        sandbox: tuple.text('sandbox', 0, NAME_BYTES_MAX),
+        timeoutMs: tuple.integer('timeout', 0, Number.MAX_SAFE_INTEGER),
+        outputBytesMax: tuple.integer('output limit', 0, Number.MAX_SAFE_INTEGER),
+      };
+    }
+    case FrameKind.denied: {
+      const tuple = TupleReader.of(decodeWhole(body), 'denied', 3);
+      return {
+        kind: 'denied',
+        code: tuple.text('code', 0, NAME_BYTES_MAX),
+        rule: tuple.text('rule', 0, NAME_BYTES_MAX),
+        reason: tuple.text('reason', 0, TEXT_BYTES_MAX),
+      };
+    }
+    case FrameKind.failed: {
+      const tuple = TupleReader.of(decodeWhole(body), 'failed', 2);
+      const reason = tuple.text('reason', 0, TEXT_BYTES_MAX);
+      return { kind: 'failed', reason, hint: tuple.text('hint', 0, TEXT_BYTES_MAX) };
+    }
+    case FrameKind.end:
+      return decodeEnd(body);
+    default:
+      throw new DecodeError('kind', `no frame of a node is of kind ${plaintext[0]}`);
+  }
+}
+
+function decodeEnd(body: Uint8Array): NodeFrame {
+  const tuple = TupleReader.of(decodeWhole(body), 'end', 8);
+  return {
+    kind: 'end',
+    code: tuple.integerOrNull('exit code', 0, 255),
+    signal: tuple.textOrNull('signal', 1, NAME_BYTES_MAX),
+    cause: asCause(tuple.text('cause', 1, NAME_BYTES_MAX)),
+    durationMs: tuple.integer('duration', 0, Number.MAX_SAFE_INTEGER),
+    stdoutBytes: tuple.integer('stdout bytes', 0, Number.MAX_SAFE_INTEGER),
+    stderrBytes: tuple.integer('stderr bytes', 0, Number.MAX_SAFE_INTEGER),
+    outputHash: tuple.bytes('output hash', 32),
+    signature: tuple.bytes('signature', ED25519_SIGNATURE_BYTES),
+  };
+}
+
+/** Reads the plaintext of the asker's frame. Throws DecodeError. */
+export function decodeAskerFrame(plaintext: Uint8Array): AskerFrame {
+  if (plaintext.length !== 1) throw new DecodeError('field', `${plaintext.length} bytes, must be 1`);
+  if (plaintext[0] === FrameKind.go) return { kind: 'go' };
+  if (plaintext[0] === FrameKind.cancel) return { kind: 'cancel' };
+  throw new DecodeError('kind', `no frame of an asker is of kind ${plaintext[0]}`);
+}
+
+function checkData(data: Uint8Array): Uint8Array {
+  if (data.length === 0 || data.length > DATA_BYTES_MAX) {
+    throw new DecodeError('field', `output: ${data.length} bytes, must be 1 to ${DATA_BYTES_MAX}`);
+  }
+  return data;
+}
+
+function asCause(word: string): EndCause {
+  const cause = END_CAUSES.find((known) => known === word);
+  if (cause === undefined) throw new DecodeError('field', `cause: unknown word ${JSON.stringify(word)}`);
+  return cause;
+}
+
+function name(value: string): string {
+  return plainText(value, NAME_BYTES_MAX);
+}
+
+function text(value: string): string {
+  return plainText(value, TEXT_BYTES_MAX);
+}
+
+/**
+ * The text as the other side accepts it: control characters become blanks and what is too long is cut. A
+ * reason often quotes the system or a file, and an answer must not be lost for what a reason contains.
+ */
+function plainText(value: string, maxBytes: number): string {
+  const bytes = utf8(value.replace(/\p{Cc}/gu, ' '));
+  let end = Math.min(bytes.length, maxBytes);
+  // A byte 10xxxxxx continues a character, which must not be cut in two.
+  while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return utf8Text(bytes.subarray(0, end)) ?? '';
+}

@@ -1,0 +1,46 @@
+import { FanoutError } from '../lib/errors.ts';
+import { parseCommandString } from './command-string.ts';
+import { explain } from './explain.ts';
+import type { Place } from './place.ts';
+import type { Policy } from './policy.ts';
+import type { ExampleText, PolicyText } from './schema.ts';
+
+/**
+ * Before every expiry: examples say what the rules mean, and a policy must not become unreadable on the day on which an
+ * operator's key expires.
+ */
+const EXAMPLE_UNIX_MS = 0;
+
+/** Checks that a policy does what its author wrote that it does. Throws FanoutError POLICY_INVALID at the first lie. */
+export function checkExamples(policy: Policy, examples: PolicyText['examples'], place: Place): void {
+  for (const [index, example] of examples.allow.entries()) {
+    const verdict = verdictOn(policy, example);
+    if (verdict.isAllowed) continue;
+    throw place
+      .at('allow', index)
+      .error(`"${example.cmd}" as ${example.as} should be allowed, but ${verdict.text}`);
+  }
+  for (const [index, example] of examples.deny.entries()) {
+    const verdict = verdictOn(policy, example);
+    if (!verdict.isAllowed) continue;
+    throw place
+      .at('deny', index)
+      .error(`"${example.cmd}" as ${example.as} should be denied, but ${verdict.text}`);
+  }
+}
+
+function verdictOn(policy: Policy, example: ExampleText): { isAllowed: boolean; text: string } {
+  let argv: string[];
+  try {
+    argv = parseCommandString(example.cmd);
+  } catch (error) {
+    if (!(error instanceof FanoutError)) throw error;
+    return { isAllowed: false, text: `it is no command: ${error.message.split('\n')[0]}` };
+  }
+  const tags = new Map(Object.entries(example.tags));
+  const { decision, rules } = explain(policy, { operator: example.as, tags, argv, unixMs: EXAMPLE_UNIX_MS });
+  if (decision.effect === 'allow') return { isAllowed: true, text: `rule "${decision.rule}" allows it` };
+  const nearest = rules.find(({ effect }) => effect === 'allow');
+  const detail = decision.code === 'no-rule' && nearest ? ` ("${nearest.id}": ${nearest.reason})` : '';
+  return { isAllowed: false, text: `${decision.reason}${detail}` };
+}

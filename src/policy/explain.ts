@@ -1,0 +1,94 @@
+import { formatSize } from '../lib/size.ts';
+import { formatDuration } from '../lib/time.ts';
+import { shown } from './characters.ts';
+import { shownWord } from './command-string.ts';
+import { type Decision, decide } from './decide.ts';
+import { judge, type PolicyRequest } from './judge.ts';
+import type { Policy } from './policy.ts';
+
+/** A decision, and what every rule had to say. Plain data, except for the matchers inside an allowing decision. */
+export interface Explanation {
+  readonly policy: { readonly file: string; readonly environment: string; readonly hash: string };
+  readonly operator: { readonly name: string | undefined; readonly groups: readonly string[] };
+  readonly tags: Readonly<Record<string, string>>;
+  readonly argv: readonly string[];
+  readonly decision: Decision;
+  /** The rules that match first, then the others, the nearest miss first. Empty when no rule was asked. */
+  readonly rules: readonly RuleExplanation[];
+}
+
+export interface RuleExplanation {
+  readonly id: string;
+  readonly effect: 'allow' | 'deny';
+  readonly matches: boolean;
+  /** The first reason why it does not match; undefined when it does. */
+  readonly reason: string | undefined;
+}
+
+/** Explains a decision with the very functions that a node decides with. */
+export function explain(policy: Policy, request: PolicyRequest): Explanation {
+  const decision = decide(policy, request);
+  const isRefusedBeforehand =
+    decision.effect === 'deny' && decision.code !== 'deny-rule' && decision.code !== 'no-rule';
+  const judged = (isRefusedBeforehand ? [] : policy.rules).map((rule) => {
+    const finding = judge(policy, rule, request);
+    const nearness = finding.matches ? Number.POSITIVE_INFINITY : finding.nearness;
+    const reason = finding.matches ? undefined : finding.reason;
+    return { id: rule.id, effect: rule.effect, matches: finding.matches, reason, nearness };
+  });
+  const { operator: name } = request;
+  return {
+    policy: { file: policy.file, environment: policy.environment, hash: policy.hash },
+    operator: { name, groups: (name === undefined ? undefined : policy.operators.get(name))?.groups ?? [] },
+    tags: Object.fromEntries(request.tags),
+    argv: request.argv,
+    decision,
+    // The sort is stable: equally near rules stay in the order of the file.
+    rules: judged
+      .sort((a, b) => (a.nearness === b.nearness ? 0 : b.nearness - a.nearness))
+      .map(({ nearness: _, ...rule }) => rule),
+  };
+}
+
+/** An explanation as text for a terminal, without a final line end. */
+export function explainText(explanation: Explanation): string {
+  const { argv, operator, tags, decision, rules, policy } = explanation;
+  const groups = operator.groups.length === 0 ? 'no groups' : operator.groups.join(', ');
+  const tagText = Object.entries(tags).map(([tag, value]) => `${tag}=${value}`);
+  const lines = [
+    verdictText(decision),
+    '',
+    `program    ${shownWord(argv[0] ?? '')}`,
+    ...argv
+      .slice(1)
+      .map((argument, index) => `argument ${String(index + 1).padEnd(2)}${shownWord(argument)}`),
+    `operator   ${shown(operator.name ?? 'unknown')} (${groups})`,
+    `node tags  ${shown(tagText.join(' ')) || 'none'}`,
+    `policy     ${shown(policy.file)} (${policy.environment}, ${policy.hash.slice(0, 12)})`,
+  ];
+  if (decision.effect === 'allow') lines.push(...allowedText(decision));
+  if (rules.length > 0) lines.push('', 'rules, nearest first:');
+  const width = Math.max(0, ...rules.map(({ id }) => id.length));
+  for (const { id, effect, reason } of rules) {
+    lines.push(`  ${effect.padEnd(5)}  ${id.padEnd(width)}  ${shown(reason ?? 'matches')}`);
+  }
+  return lines.join('\n');
+}
+
+function verdictText(decision: Decision): string {
+  if (decision.effect === 'allow') return `ALLOWED by rule "${decision.rule}"`;
+  return `DENIED: ${shown(decision.reason)}${decision.why === undefined ? '' : ` (${shown(decision.why)})`}`;
+}
+
+function allowedText(decision: Extract<Decision, { effect: 'allow' }>): string[] {
+  const { path, sandboxes, network, user, limits, pathChecks } = decision;
+  const { timeoutMs, outputBytes, concurrency } = limits;
+  return [
+    `file       ${path ?? 'searched in the fixed path'}`,
+    `sandbox    ${sandboxes.join(', else ')}; network ${network}; user ${user ?? 'chosen by the node'}`,
+    `limits     ${formatDuration(timeoutMs)}, ${formatSize(outputBytes)} of output, ${concurrency} at once`,
+    ...pathChecks.map(
+      ({ path: given, pattern }) => `real path  of ${shownWord(given)} must match ${pattern} too`,
+    ),
+  ];
+}

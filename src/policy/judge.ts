@@ -1,0 +1,128 @@
+import { unreachable } from '../lib/assert.ts';
+import type { Matcher } from './glob.ts';
+import { matchGrammar, type PathCheck } from './grammar.ts';
+import type { AllowedCommand, AllowRule, Conditions, DenyRule, Policy, Rule } from './policy.ts';
+
+/** What a policy decides about. */
+export interface PolicyRequest {
+  /** The name in this policy that belongs to the key of the signature, or undefined. */
+  readonly operator: string | undefined;
+  /** The node's own tags. */
+  readonly tags: ReadonlyMap<string, string>;
+  readonly argv: readonly string[];
+  readonly unixMs: number;
+}
+
+/** What stands between a rule and a request, from far to near. */
+export type Obstacle = 'program' | 'arguments' | 'operator' | 'tags';
+
+/** What one rule says to one request. */
+export type Finding =
+  | {
+      readonly matches: true;
+      readonly command: AllowedCommand | undefined;
+      readonly pathChecks: readonly PathCheck[];
+    }
+  | {
+      readonly matches: false;
+      readonly obstacle: Obstacle;
+      /** For the policy's author: quotes the policy. */
+      readonly reason: string;
+      /** Larger is nearer to a match. */
+      readonly nearness: number;
+    };
+
+/** Nearness of the kinds of misses. Behind the point: the share of arguments that did match. */
+const NEARNESS = { program: 0, arguments: 1, conditions: 2 } as const;
+
+/** Judges one request by one rule. Both `decide` and `explain` rest on this and on nothing else. */
+export function judge(policy: Policy, rule: Rule, request: PolicyRequest): Finding {
+  switch (rule.effect) {
+    case 'allow':
+      return judgeAllow(policy, rule, request);
+    case 'deny':
+      return judgeDeny(policy, rule, request);
+    default:
+      return unreachable(rule);
+  }
+}
+
+function judgeAllow(policy: Policy, rule: AllowRule, request: PolicyRequest): Finding {
+  const { argv } = request;
+  const unmet = unmetCondition(policy, rule.conditions, request);
+  let nearest: { readonly index: number; readonly reason: string } | undefined;
+  for (const command of rule.commands) {
+    if (argv[0] !== command.program && argv[0] !== command.path) continue;
+    const result = matchGrammar(command.grammar, argv);
+    if (result.matches) {
+      if (unmet === undefined) return { matches: true, command, pathChecks: result.pathChecks };
+      const reason = `the command matches, but ${unmet.reason}`;
+      return { matches: false, obstacle: unmet.obstacle, reason, nearness: NEARNESS.conditions };
+    }
+    if (nearest === undefined || result.index > nearest.index) nearest = result;
+  }
+  if (nearest === undefined) {
+    const programs = [...new Set(rule.commands.map(({ program }) => program))];
+    const reason = `the program is not ${programs.join(', ')}`;
+    return { matches: false, obstacle: 'program', reason, nearness: NEARNESS.program };
+  }
+  const nearness = NEARNESS.arguments + nearest.index / (argv.length + 1);
+  const reason = unmet === undefined ? nearest.reason : `${nearest.reason}; and ${unmet.reason}`;
+  return { matches: false, obstacle: 'arguments', reason, nearness };
+}
+
+function judgeDeny(policy: Policy, rule: DenyRule, request: PolicyRequest): Finding {
+  const [program = '', ...args] = request.argv;
+  const name = program.slice(program.lastIndexOf('/') + 1);
+  const isDenied =
+    rule.programs.some(({ matches }) => matches(name)) ||
+    rule.anyArg.some(({ matches }) => args.some(matches));
+  if (!isDenied) {
+    const reason = 'neither the program nor an argument is denied';
+    return { matches: false, obstacle: 'program', reason, nearness: NEARNESS.program };
+  }
+  const unmet = unmetCondition(policy, rule.conditions, request);
+  if (unmet === undefined) return { matches: true, command: undefined, pathChecks: [] };
+  const reason = `the command matches, but ${unmet.reason}`;
+  return { matches: false, obstacle: unmet.obstacle, reason, nearness: NEARNESS.conditions };
+}
+
+/**
+ * Whether a real path is denied as an argument. A link inside an allowed folder must not lead around a deny rule, which
+ * has seen only the name of the link.
+ */
+export function isDeniedPath(policy: Policy, request: PolicyRequest): Matcher {
+  const patterns = policy.rules.flatMap((rule) =>
+    rule.effect === 'deny' && unmetCondition(policy, rule.conditions, request) === undefined
+      ? rule.anyArg
+      : [],
+  );
+  return (realPath) => patterns.some(({ matches }) => matches(realPath));
+}
+
+function unmetCondition(
+  policy: Policy,
+  conditions: Conditions,
+  request: PolicyRequest,
+): { readonly obstacle: Obstacle; readonly reason: string } | undefined {
+  const { operators, tags } = conditions;
+  const { operator } = request;
+  if (operators !== undefined) {
+    const groups = (operator === undefined ? undefined : policy.operators.get(operator))?.groups ?? [];
+    const isNamed = operators.some((entry) =>
+      entry.startsWith('group:') ? groups.includes(entry.slice('group:'.length)) : entry === operator,
+    );
+    if (!isNamed) {
+      const who = operator === undefined ? 'the operator' : `"${operator}"`;
+      return { obstacle: 'operator', reason: `${who} is not in ${operators.join(', ')}` };
+    }
+  }
+  for (const [tag, patterns] of tags) {
+    const value = request.tags.get(tag);
+    if (value !== undefined && patterns.some(({ matches }) => matches(value))) continue;
+    const wanted = patterns.map(({ text }) => text).join(' or ');
+    const has = value === undefined ? 'has no such tag' : `has "${value}"`;
+    return { obstacle: 'tags', reason: `the tag ${tag} has to be ${wanted}, and this node ${has}` };
+  }
+  return undefined;
+}

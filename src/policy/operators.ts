@@ -1,0 +1,50 @@
+import { parsePublicLine } from '../identity/ssh-key.ts';
+import { equalBytes } from '../lib/bytes.ts';
+import type { Place } from './place.ts';
+import type { Operator, Policy } from './policy.ts';
+import { isOperatorName, type OperatorText, type PolicyText } from './schema.ts';
+
+const DAY_MS = 86_400_000;
+
+/** Operators of a policy text. Throws FanoutError POLICY_INVALID at the place of the first one that is not sound. */
+export function compileOperators(text: PolicyText['operators'], place: Place): ReadonlyMap<string, Operator> {
+  const operators = new Map<string, Operator>();
+  for (const [name, entry] of Object.entries(text)) {
+    const here = place.at(name);
+    if (!isOperatorName(name)) {
+      throw here.error('is not a name that an operator can have', 'Take letters, digits and . _ @ -', true);
+    }
+    const operator = compileOperator(entry, here);
+    for (const [other, { key }] of operators) {
+      if (!equalBytes(key, operator.key)) continue;
+      throw here
+        .at('key')
+        .error(`has the same key as "${other}"`, 'Nobody could tell who signed. Remove one of them.');
+    }
+    operators.set(name, operator);
+  }
+  return operators;
+}
+
+/** The name in this policy of the operator with this public key, or undefined. */
+export function operatorByKey(policy: Policy, publicKey: Uint8Array): string | undefined {
+  for (const [name, { key }] of policy.operators) if (equalBytes(key, publicKey)) return name;
+  return undefined;
+}
+
+function compileOperator(text: OperatorText, place: Place): Operator {
+  const { key } = place.at('key').attempt(() => parsePublicLine(text.key));
+  const { notAfter, groups } = text;
+  const notAfterUnixMs = notAfter === undefined ? undefined : endOfDay(notAfter);
+  if (notAfterUnixMs !== undefined && Number.isNaN(notAfterUnixMs)) {
+    throw place.at('notAfter').error(`there is no day ${notAfter}`, 'Write it like 2030-12-31.');
+  }
+  return { key, groups, notAfterUnixMs };
+}
+
+/** The first moment behind a day (UTC) in Unix milliseconds; NaN for a day that the calendar does not have. */
+function endOfDay(day: string): number {
+  const start = Date.parse(`${day}T00:00:00Z`);
+  const isReal = !Number.isNaN(start) && new Date(start).toISOString().startsWith(day);
+  return isReal ? start + DAY_MS : Number.NaN;
+}

@@ -1,0 +1,90 @@
+import type { Matcher } from './glob.ts';
+import type { Grammar } from './grammar.ts';
+
+/** How far a command is locked in. A node never falls back to a weaker one than the rule lists. */
+export type SandboxProfile = 'none' | 'standard' | 'strict';
+
+/** A person whose signed commands this policy considers. */
+export interface Operator {
+  /** Raw Ed25519 public key, 32 bytes. */
+  readonly key: Uint8Array;
+  readonly groups: readonly string[];
+  /** The first moment at which the key is no longer accepted (the end of `notAfter`, UTC), or undefined for never. */
+  readonly notAfterUnixMs: number | undefined;
+}
+
+/** What a command may use. */
+export interface Limits {
+  /** Wall-clock time. */
+  readonly timeoutMs: number;
+  /** Both streams together. */
+  readonly outputBytes: number;
+  /** Commands of this rule at the same time on one node. */
+  readonly concurrency: number;
+}
+
+/** When a rule applies. All conditions have to hold; one that is absent always holds. */
+export interface Conditions {
+  /** Names and `group:NAME`. */
+  readonly operators: readonly string[] | undefined;
+  /** The node's own tags: each has to exist and match one of its patterns. */
+  readonly tags: ReadonlyMap<string, readonly Pattern[]>;
+}
+
+/** A compiled pattern that remembers its text. */
+export interface Pattern {
+  readonly text: string;
+  readonly matches: Matcher;
+}
+
+/** One program and the arguments that it may get. */
+export interface AllowedCommand {
+  readonly program: string;
+  /** The only file that may be started under this name, or undefined to search the fixed path. */
+  readonly path: string | undefined;
+  readonly grammar: Grammar;
+}
+
+export interface AllowRule {
+  readonly effect: 'allow';
+  readonly id: string;
+  readonly why: string | undefined;
+  readonly conditions: Conditions;
+  readonly commands: readonly AllowedCommand[];
+  /** In order of preference. */
+  readonly sandboxes: readonly SandboxProfile[];
+  readonly network: 'none' | 'host';
+  /** Who runs it; undefined leaves the choice to the node, which never takes root. */
+  readonly user: string | undefined;
+  readonly limits: Limits;
+}
+
+export interface DenyRule {
+  readonly effect: 'deny';
+  readonly id: string;
+  readonly why: string | undefined;
+  readonly conditions: Conditions;
+  /** Base names of programs. */
+  readonly programs: readonly Pattern[];
+  /** Any argument. Either list alone is enough to deny. */
+  readonly anyArg: readonly Pattern[];
+}
+
+export type Rule = AllowRule | DenyRule;
+
+/** A policy file, checked and compiled. Nothing in it changes; a new file makes a new one. */
+export interface Policy {
+  /** As it was named when it was loaded. */
+  readonly file: string;
+  /** SHA-256 of the text, in hexadecimal. */
+  readonly hash: string;
+  readonly environment: string;
+  /** Empty when the policy names none. */
+  readonly cluster: string;
+  readonly operators: ReadonlyMap<string, Operator>;
+  readonly rules: readonly Rule[];
+  /** How long a signed command may be valid. */
+  readonly maxTtlSeconds: number;
+  /** How far the clocks of an operator's machine and of this node may differ. */
+  readonly clockSkewSeconds: number;
+}

@@ -1,0 +1,192 @@
+import { compileDenyGlob, compileGlob, isGlob, type Matcher, pathProblem } from './glob.ts';
+import type { Grammar, Slot } from './grammar.ts';
+import type { Place } from './place.ts';
+import type { AllowedCommand, AllowRule, Conditions, DenyRule, Operator, Pattern, Rule } from './policy.ts';
+import type { AllowRuleText, CommandText, DenyRuleText, PolicyText, RuleText } from './schema.ts';
+import { didYouMean } from './suggest.ts';
+import { compileToken, isExact, mayBeOption } from './tokens.ts';
+
+/** What a rule gets when neither it nor `defaults` says otherwise: a sandbox, no network, modest limits. */
+const FALLBACK = {
+  sandboxes: ['standard'],
+  network: 'none',
+  limits: { timeoutMs: 30_000, outputBytes: 2 ** 20, concurrency: 4 },
+} as const;
+
+/** Compiles the rules of a policy text. Throws FanoutError POLICY_INVALID at the place of the first unsound one. */
+export function compileRules(
+  text: PolicyText,
+  operators: ReadonlyMap<string, Operator>,
+  place: Place,
+): readonly Rule[] {
+  const ids = new Set<string>();
+  return text.rules.map((rule, index) => {
+    const here = place.at('rules', index);
+    if (ids.has(rule.id)) throw here.at('id').error('another rule has this id', 'Give each rule its own.');
+    ids.add(rule.id);
+    checkOperators(rule, operators, here.at('operators'));
+    return rule.effect === 'deny' ? compileDeny(rule, here) : compileAllow(rule, text.defaults, here);
+  });
+}
+
+function compileAllow(rule: AllowRuleText, defaults: PolicyText['defaults'], place: Place): AllowRule {
+  const { timeout, output, concurrency } = { ...defaults?.limits, ...withoutGaps(rule.limits ?? {}) };
+  return {
+    effect: 'allow',
+    id: rule.id,
+    why: rule.why,
+    conditions: compileConditions(rule, place, compileGlob),
+    commands: rule.commands.map((command, index) => compileCommand(command, place.at('commands', index))),
+    sandboxes: rule.sandbox ?? defaults?.sandbox ?? FALLBACK.sandboxes,
+    network: rule.network ?? defaults?.network ?? FALLBACK.network,
+    user: rule.user ?? defaults?.user,
+    limits: {
+      timeoutMs: timeout ?? FALLBACK.limits.timeoutMs,
+      outputBytes: output ?? FALLBACK.limits.outputBytes,
+      concurrency: concurrency ?? FALLBACK.limits.concurrency,
+    },
+  };
+}
+
+function compileDeny(rule: DenyRuleText, place: Place): DenyRule {
+  const { programs, anyArg } = rule;
+  if (programs.length + anyArg.length === 0) {
+    throw place.error('denies nothing', 'Give it programs: [...] or anyArg: [...].');
+  }
+  for (const [index, program] of programs.entries()) {
+    if (!program.includes('/')) continue;
+    const base = program.slice(program.lastIndexOf('/') + 1);
+    throw place
+      .at('programs', index)
+      .error(
+        `"${program}" is a path, and programs are denied by their name`,
+        `Write "${base}": it denies that program wherever it is.`,
+      );
+  }
+  return {
+    effect: 'deny',
+    id: rule.id,
+    why: rule.why,
+    conditions: compileConditions(rule, place, compileDenyGlob),
+    programs: compilePatterns(programs, place.at('programs'), compileDenyGlob),
+    anyArg: compilePatterns(anyArg, place.at('anyArg'), compileDenyGlob),
+  };
+}
+
+/** A rule that names nobody would never apply: dull for an allow rule, dangerous for a deny rule. */
+function checkOperators(rule: RuleText, operators: ReadonlyMap<string, Operator>, place: Place): void {
+  const groups = [...operators.values()].flatMap((operator) =>
+    operator.groups.map((group) => `group:${group}`),
+  );
+  const known = new Set([...operators.keys(), ...groups]);
+  for (const [index, entry] of (rule.operators ?? []).entries()) {
+    if (known.has(entry)) continue;
+    const what = entry.startsWith('group:') ? 'no operator is in' : 'there is no operator';
+    const hint = didYouMean(entry, known) ?? `This policy knows ${[...known].join(', ') || 'none'}.`;
+    throw place.at(index).error(`${what} "${entry}"`, hint);
+  }
+}
+
+function compileConditions(rule: RuleText, place: Place, compile: (pattern: string) => Matcher): Conditions {
+  const tags = Object.entries(rule.tags).map(
+    ([tag, patterns]) => [tag, compilePatterns(patterns, place.at('tags', tag), compile)] as const,
+  );
+  return { operators: rule.operators, tags: new Map(tags) };
+}
+
+function compilePatterns(
+  texts: readonly string[],
+  place: Place,
+  compile: (pattern: string) => Matcher,
+): readonly Pattern[] {
+  return texts.map((text, index) => ({ text, matches: place.at(index).attempt(() => compile(text)) }));
+}
+
+function compileCommand(command: CommandText, place: Place): AllowedCommand {
+  const { program, path } = command;
+  if (path !== undefined) {
+    const problem = pathProblem(path);
+    const hint = `Write it like /usr/bin/${program}`;
+    if (problem !== undefined) throw place.at('path').error(`"${path}" ${problem}`, hint);
+    // So that a deny rule for a name cannot be got around by another name for the same file.
+    if (!path.endsWith(`/${program}`))
+      throw place.at('path').error(`"${path}" does not end in /${program}`, hint);
+  }
+  return { program, path, grammar: compileGrammar(command, place) };
+}
+
+function compileGrammar(command: CommandText, place: Place): Grammar {
+  const { argv, flags = [], options = {}, first = [], positionals } = command;
+  if (argv !== undefined) {
+    for (const key of ['flags', 'options', 'first', 'positionals'] as const) {
+      if (command[key] === undefined) continue;
+      throw place
+        .at(key)
+        .error(`argv and ${key} exclude each other`, 'Write two entries for the program.', true);
+    }
+    return {
+      form: 'sequence',
+      slots: argv.map((slot, index) => compileSlot(slot, place.at('argv', index))),
+    };
+  }
+  for (const [index, flag] of flags.entries()) {
+    const here = place.at('flags', index);
+    checkDash(flag, here);
+    if (flags.indexOf(flag) !== index || Object.hasOwn(options, flag)) {
+      throw here.error(
+        `"${flag}" is declared twice`,
+        'Either it takes a value (options) or it does not (flags).',
+      );
+    }
+  }
+  const { min = 0, max = 0, match = [] } = positionals ?? {};
+  if (min > max) throw place.at('positionals').error('min is larger than max');
+  return {
+    form: 'options',
+    flags: new Set(flags),
+    options: new Map(
+      Object.entries(options).map(([name, slot]) => {
+        const here = place.at('options', name);
+        checkDash(name, here);
+        if (name.includes('=')) throw here.error(`"${name}" has a "=" in it`, 'Leave it out.', true);
+        return [name, compileSlot(slot, here)];
+      }),
+    ),
+    first: first.map((slot, index) => compilePositional(slot, place.at('first', index))),
+    rest: { min, max, slot: compilePositional(match, place.at('positionals', 'match')) },
+  };
+}
+
+function compileSlot(texts: readonly string[], place: Place): Slot {
+  return texts.map((text, index) => place.at(index).attempt(() => compileToken(text)));
+}
+
+function compilePositional(texts: readonly string[], place: Place): Slot {
+  const slot = compileSlot(texts, place);
+  for (const [index, token] of slot.entries()) {
+    if (!mayBeOption(token)) continue;
+    throw place
+      .at(index)
+      .error(
+        `"${token.text}" begins with a dash, and positional arguments never do`,
+        'Declare it under flags or options.',
+      );
+  }
+  return slot;
+}
+
+/** The name of a flag or option, which is compared byte for byte. */
+function checkDash(name: string, place: Place): void {
+  const isDashWord = /^-[^-]|^--[^-]/.test(name) && !/\s/.test(name);
+  if (!isDashWord)
+    throw place.error(`"${name}" does not look like an option`, 'Write it like "-h" or "--all".');
+  if (isGlob(name)) {
+    throw place.error(`"${name}" has a wildcard, and options are compared exactly`, 'Write each one out.');
+  }
+  if (!isExact(place.attempt(() => compileToken(name)))) throw place.error(`"${name}" cannot be an option`);
+}
+
+/** Only what is set, so that a key without a value never hides a default. */
+function withoutGaps<T extends object>(object: T): Partial<T> {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

@@ -1,0 +1,220 @@
+import * as v from 'valibot';
+import { parseSize } from '../lib/size.ts';
+import { parseDuration } from '../lib/time.ts';
+import { ARGUMENTS_MAX } from './command-string.ts';
+import { didYouMean } from './suggest.ts';
+
+/**
+ * The shape of a policy file. Every mapping is closed, and everything that can end up in a command is text. The first
+ * line of a message is what is wrong; a second line, where there is one, is the hint.
+ */
+
+/** Bounds of what a rule may ask for. Above them it is a slip of the pen. */
+const TIMEOUT_MS_MAX = 24 * 3_600_000;
+const OUTPUT_BYTES_MAX = 16 * 2 ** 30;
+const CONCURRENCY_MAX = 1000;
+/** A signed command that is valid for longer than a day is a standing permission. */
+const TTL_MS_MAX = 24 * 3_600_000;
+const SKEW_MS_MAX = 5 * 60_000;
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'a mapping' : `the ${typeof value} ${String(value)}`;
+}
+
+const text = v.string(
+  ({ input }) =>
+    `must be text, YAML reads it as ${kindOf(input)}${typeof input === 'object' ? '' : '\nPut it in quotes.'}`,
+);
+
+function textLike(pattern: RegExp, what: string) {
+  return v.pipe(
+    text,
+    v.regex(pattern, ({ input }) => `"${input}" is not ${what}`),
+  );
+}
+
+function list<TItem extends v.GenericSchema>(item: TItem) {
+  return v.array(item, ({ input }) => `must be a list, YAML reads it as ${kindOf(input)}\nPut it in [ ].`);
+}
+
+/** One text, or a list of them: `web` is short for `[web]`. */
+const textOrList = v.pipe(
+  v.lazy((input) => (Array.isArray(input) ? v.array(text) : text)),
+  v.transform((input): readonly string[] => (typeof input === 'string' ? [input] : input)),
+  v.minLength(1, 'is an empty list'),
+);
+
+const mapping = v.custom<Record<string, unknown>>(
+  (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
+  ({ input }) => `must be a mapping, YAML reads it as ${kindOf(input)}`,
+);
+
+/** A mapping that knows all its keys. A misspelt key must not widen a rule, so an unknown one refuses the file. */
+function closed<TEntries extends v.ObjectEntries>(entries: TEntries) {
+  const schema = v.strictObject(entries, ({ expected, received }) => {
+    if (expected !== 'never') return `the key ${expected} is missing`;
+    const known = Object.keys(entries);
+    const word = received.slice(1, -1);
+    return `unknown key "${word}"\n${didYouMean(word, known) ?? `Known here: ${known.join(', ')}.`}`;
+  });
+  return v.pipe(mapping, schema);
+}
+
+function mapOf<TValue extends v.GenericSchema>(value: TValue) {
+  return v.pipe(mapping, v.record(v.string(), value));
+}
+
+function integer(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return v.pipe(v.number(message), v.integer(message), v.minValue(min, message), v.maxValue(max, message));
+}
+
+function choice<const TOptions extends readonly string[]>(...options: TOptions) {
+  return v.picklist(
+    options,
+    ({ input }) => `must be ${options.join(' or ')}, not ${JSON.stringify(input) ?? 'nothing'}`,
+  );
+}
+
+function measure(parse: (text: string) => number | undefined, most: number, examples: string) {
+  return v.pipe(
+    text,
+    v.transform((input) => parse(input) ?? Number.NaN),
+    v.check(
+      (amount) => amount > 0 && amount <= most,
+      `is not one of the amounts that can be meant here\n${examples}`,
+    ),
+  );
+}
+
+const duration = (most: number) => measure(parseDuration, most, 'Write it like 500ms, 15s or 1m30s.');
+const wholeSeconds = (most: number) =>
+  v.pipe(
+    duration(most),
+    v.check((ms) => ms % 1000 === 0, 'must be whole seconds'),
+    v.transform((ms) => ms / 1000),
+  );
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const name = textLike(NAME, 'a name of letters, digits, dots, dashes and underscores');
+const operatorName = textLike(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'a name that an operator can have');
+const userName = textLike(/^[a-z_][a-z0-9_-]{0,31}$/, 'a user name');
+const sentence = v.pipe(
+  text,
+  v.trim(),
+  v.maxLength(500, 'is longer than 500 characters'),
+  v.regex(/^[^\r\n\t]+$/, 'must be one line of text'),
+);
+const day = textLike(/^\d{4}-\d{2}-\d{2}$/, 'a day like 2030-12-31');
+
+const sandboxProfile = choice('none', 'standard', 'strict');
+const sandbox = v.pipe(
+  v.lazy((input) => (Array.isArray(input) ? v.array(sandboxProfile) : sandboxProfile)),
+  v.transform((input) => (typeof input === 'string' ? [input] : input)),
+  v.minLength(1, 'is an empty list'),
+  v.check((input) => new Set(input).size === input.length, 'names a profile twice'),
+);
+
+const limits = closed({
+  timeout: v.optional(duration(TIMEOUT_MS_MAX)),
+  output: v.optional(measure(parseSize, OUTPUT_BYTES_MAX, 'Write it like 256KiB or 4MiB.')),
+  concurrency: v.optional(integer(1, CONCURRENCY_MAX)),
+});
+
+const operator = closed({
+  key: text,
+  groups: v.optional(list(name), []),
+  notAfter: v.optional(day),
+});
+
+const command = closed({
+  program: textLike(/^(?!\.{1,2}$)[A-Za-z0-9._+][A-Za-z0-9._+-]{0,63}$/, 'the bare name of a program'),
+  path: v.optional(text),
+  argv: v.optional(list(textOrList)),
+  flags: v.optional(list(text)),
+  options: v.optional(mapOf(textOrList)),
+  first: v.optional(list(textOrList)),
+  positionals: v.optional(
+    closed({
+      min: v.optional(integer(0, ARGUMENTS_MAX - 1), 0),
+      max: v.optional(integer(0, ARGUMENTS_MAX - 1), ARGUMENTS_MAX - 1),
+      match: textOrList,
+    }),
+  ),
+});
+
+const conditions = {
+  id: name,
+  why: v.optional(sentence),
+  operators: v.optional(v.pipe(list(text), v.minLength(1, 'is an empty list, so the rule holds for nobody'))),
+  tags: v.optional(mapOf(textOrList), {}),
+};
+
+const allowRule = closed({
+  ...conditions,
+  effect: v.literal('allow'),
+  commands: v.pipe(list(command), v.minLength(1, 'is an empty list, so the rule allows nothing')),
+  sandbox: v.optional(sandbox),
+  network: v.optional(choice('none', 'host')),
+  user: v.optional(userName),
+  limits: v.optional(limits),
+});
+
+const denyRule = closed({
+  ...conditions,
+  effect: v.literal('deny'),
+  programs: v.optional(list(text), []),
+  anyArg: v.optional(list(text), []),
+});
+
+/** Only the keys that fit the effect are known: `commands` in a deny rule would look as if it denied them. */
+const rule = v.lazy((input) => {
+  const effect = typeof input === 'object' && input !== null && 'effect' in input ? input.effect : undefined;
+  if (effect === 'allow') return allowRule;
+  if (effect === 'deny') return denyRule;
+  return v.pipe(
+    mapping,
+    v.looseObject({ effect: choice('allow', 'deny') }, 'the key "effect" is missing'),
+    v.never(),
+  );
+}) as v.GenericSchema<unknown, RuleText>;
+
+const example = closed({ as: text, tags: v.optional(mapOf(text), {}), cmd: text });
+
+export type CommandText = v.InferOutput<typeof command>;
+export type RuleText = v.InferOutput<typeof allowRule> | v.InferOutput<typeof denyRule>;
+export type AllowRuleText = v.InferOutput<typeof allowRule>;
+export type DenyRuleText = v.InferOutput<typeof denyRule>;
+export type OperatorText = v.InferOutput<typeof operator>;
+export type ExampleText = v.InferOutput<typeof example>;
+export type PolicyText = v.InferOutput<typeof policySchema>;
+
+/** A whole policy file. */
+export const policySchema = closed({
+  version: v.literal(1, 'must be 1, the version of the policy format that this program knows'),
+  environment: name,
+  cluster: v.optional(name),
+  operators: mapOf(operator),
+  defaults: v.optional(
+    closed({
+      sandbox: v.optional(sandbox),
+      network: v.optional(choice('none', 'host')),
+      user: v.optional(userName),
+      limits: v.optional(limits),
+      maxTtl: v.optional(wholeSeconds(TTL_MS_MAX)),
+      clockSkew: v.optional(wholeSeconds(SKEW_MS_MAX)),
+    }),
+  ),
+  rules: list(rule),
+  examples: v.optional(
+    closed({ allow: v.optional(list(example), []), deny: v.optional(list(example), []) }),
+    { allow: [], deny: [] },
+  ),
+});
+
+/** Whether a key of `operators` can be the name of an operator. */
+export function isOperatorName(key: string): boolean {
+  return v.is(operatorName, key);
+}

@@ -1,0 +1,190 @@
+import type { ByteStream } from '../lib/byte-stream.ts';
+import { concatBytes } from '../lib/bytes.ts';
+import { DecodeError, FanoutError } from '../lib/errors.ts';
+import { encodeRpc, Fields, type MsgpackValue } from '../lib/msgpack.ts';
+import { ValueReader } from './framing.ts';
+import { decodeMembers, type MemberRecord } from './members.ts';
+import { type AgentInfo, decodeInfo, decodeRunRecord, decodeStats, type RunRecord } from './replies.ts';
+import { type Request, requestBody } from './requests.ts';
+
+/** One reply or record of an agent. A member list of 20,000 fits. */
+const VALUE_BYTES_MAX = 16 * 1024 * 1024;
+const PROTOCOL_VERSION = 1;
+
+interface Pending {
+  /** Serf sends the body of a failed join as well, and of no other failed command that is used here. */
+  readonly body: 'none' | 'on-success' | 'always';
+  readonly resolve: (body: MsgpackValue) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A conversation with an agent over Serf's RPC. Requests are answered in order; records of a run come in between. */
+export class RpcClient {
+  /** Resolves when the conversation is over, for whatever reason. */
+  readonly closed: Promise<void>;
+  private readonly connection: ByteStream;
+  private readonly reader = new ValueReader(VALUE_BYTES_MAX);
+  private readonly pending = new Map<number, Pending>();
+  private readonly records = new Map<number, (body: MsgpackValue) => void>();
+  private header: { seq: number; error: string } | undefined;
+  private lastSeq = 0;
+  private isClosed = false;
+  /** Set once the connection has turned into the raw stream of an answer. */
+  private raw: ((chunk: Uint8Array) => void) | undefined;
+  /** Turns it into that at the next reply. */
+  private rawNext: ((rest: Uint8Array) => void) | undefined;
+
+  private constructor(connection: ByteStream) {
+    this.connection = connection;
+    this.closed = new Promise((resolve) => {
+      connection.onClose((error) => {
+        this.isClosed = true;
+        this.failAll(lost(error?.message ?? 'it closed the connection'));
+        resolve();
+      });
+    });
+    connection.onData((chunk) => this.received(chunk));
+  }
+
+  /** Begins a conversation. Throws FanoutError AGENT_UNREACHABLE or AGENT_ERROR. */
+  static async connect(connection: ByteStream): Promise<RpcClient> {
+    const client = new RpcClient(connection);
+    await client.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none');
+    return client;
+  }
+
+  async members(): Promise<MemberRecord[]> {
+    return this.decoded(decodeMembers, await this.call({ command: 'members' }, 'on-success'));
+  }
+
+  async info(): Promise<AgentInfo> {
+    return this.decoded(decodeInfo, await this.call({ command: 'fanout-info' }, 'on-success'));
+  }
+
+  async stats(): Promise<Map<string, Map<string, string>>> {
+    return this.decoded(decodeStats, await this.call({ command: 'stats' }, 'on-success'));
+  }
+
+  /** Returns how many addresses could be joined. */
+  async join(existing: readonly string[]): Promise<number> {
+    const body = await this.call({ command: 'join', existing, replay: false }, 'always');
+    return this.decoded((value) => Fields.of(value).u32('Num'), body);
+  }
+
+  async leave(): Promise<void> {
+    await this.call({ command: 'leave' }, 'none');
+  }
+
+  /** Starts a run. It lasts until this conversation ends. */
+  async run(
+    request: Omit<Extract<Request, { command: 'fanout-run' }>, 'command'>,
+    onRecord: (record: RunRecord) => void,
+  ): Promise<void> {
+    const seq = this.lastSeq + 1;
+    this.records.set(seq, (body) => onRecord(decodeRunRecord(body)));
+    await this.call({ command: 'fanout-run', ...request }, 'none');
+  }
+
+  /** Turns the whole conversation into the raw stream of one answer; `rest` is what of it has arrived already. */
+  async answer(stream: number): Promise<{ connection: ByteStream; rest: Uint8Array }> {
+    const early: Uint8Array[] = [];
+    let deliver: ((chunk: Uint8Array) => void) | undefined;
+    this.rawNext = (rest) => {
+      early.push(rest);
+      this.raw = (chunk) => (deliver === undefined ? early.push(chunk) : deliver(chunk));
+    };
+    await this.call({ command: 'fanout-answer', stream }, 'none');
+    const connection: ByteStream = {
+      ...this.connection,
+      onData: (listener) => {
+        deliver = listener;
+      },
+    };
+    return { connection, rest: concatBytes(...early) };
+  }
+
+  close(): void {
+    this.connection.end();
+  }
+
+  private call(request: Request, replyBody: Pending['body']): Promise<MsgpackValue> {
+    if (this.isClosed) return Promise.reject(lost('it closed the connection'));
+    const seq = ++this.lastSeq;
+    const body = requestBody(request);
+    const header = encodeRpc({ Command: request.command, Seq: seq });
+    this.connection.write(body === undefined ? header : concatBytes(header, encodeRpc(body)));
+    return new Promise((resolve, reject) => this.pending.set(seq, { body: replyBody, resolve, reject }));
+  }
+
+  private received(chunk: Uint8Array): void {
+    if (this.raw !== undefined) return this.raw(chunk);
+    try {
+      this.reader.push(chunk);
+      for (let value = this.reader.next(); value !== undefined; value = this.reader.next()) {
+        this.value(value);
+        if (this.raw !== undefined) return;
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.failAll(broken(error));
+      this.connection.destroy();
+    }
+  }
+
+  private value(value: MsgpackValue): void {
+    if (this.header === undefined) {
+      const fields = Fields.of(value);
+      const header = { seq: fields.u64('Seq'), error: fields.text('Error') };
+      const pending = this.pending.get(header.seq);
+      if (pending === undefined ? this.records.has(header.seq) : hasBody(pending, header.error))
+        this.header = header;
+      else this.reply(header, null);
+      return;
+    }
+    const { header } = this;
+    this.header = undefined;
+    if (this.pending.has(header.seq)) this.reply(header, value);
+    else this.records.get(header.seq)?.(value);
+  }
+
+  private reply(header: { seq: number; error: string }, body: MsgpackValue): void {
+    const pending = this.pending.get(header.seq);
+    this.pending.delete(header.seq);
+    if (header.error !== '') {
+      pending?.reject(new FanoutError('AGENT_ERROR', `the agent says: ${header.error}`));
+      return;
+    }
+    if (this.rawNext !== undefined) this.rawNext(this.reader.takeRest());
+    pending?.resolve(body);
+  }
+
+  private decoded<T>(decode: (body: MsgpackValue) => T, body: MsgpackValue): T {
+    try {
+      return decode(body);
+    } catch (error) {
+      if (error instanceof DecodeError) throw broken(error);
+      throw error;
+    }
+  }
+
+  private failAll(error: FanoutError): void {
+    for (const pending of this.pending.values()) pending.reject(error);
+    this.pending.clear();
+  }
+}
+
+function hasBody(pending: Pending, error: string): boolean {
+  return pending.body === 'always' || (pending.body === 'on-success' && error === '');
+}
+
+function lost(reason: string): FanoutError {
+  return new FanoutError('AGENT_UNREACHABLE', `the agent is gone: ${reason}`, {
+    hint: 'Look at its log. What it had started for this command dies with the connection.',
+  });
+}
+
+function broken(error: DecodeError): FanoutError {
+  return new FanoutError('AGENT_ERROR', `the agent's reply cannot be read: ${error.message}`, {
+    hint: 'Is it a fanout agent of the same version?',
+  });
+}

@@ -1,0 +1,69 @@
+import { concatBytes, EMPTY } from '../lib/bytes.ts';
+import { decodeValue, type MsgpackValue } from '../lib/msgpack.ts';
+import { ValueScanner } from '../lib/msgpack-scanner.ts';
+
+/**
+ * Reads a sequence of msgpack values, as Serf's RPC sends them without any framing, from chunks as they come. Linear
+ * time in total; holds one incomplete value at most.
+ */
+export class ValueReader {
+  private readonly maxBytes: number;
+  private buffer: Uint8Array = EMPTY;
+  private used = 0;
+  private length = 0;
+  private scanner: ValueScanner;
+
+  /** `maxBytes` bounds one value: a larger one is a DecodeError. */
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+    this.scanner = new ValueScanner(0, maxBytes);
+  }
+
+  /** Takes the next bytes of the stream. */
+  push(chunk: Uint8Array): void {
+    if (this.used === this.length) {
+      this.buffer = chunk;
+      this.used = 0;
+      this.length = chunk.length;
+      this.scanner = new ValueScanner(0, this.maxBytes);
+      return;
+    }
+    const needed = this.length + chunk.length;
+    if (needed > this.buffer.length) {
+      const grown = new Uint8Array(Math.max(2 * needed, 4096));
+      grown.set(this.buffer.subarray(0, this.length));
+      this.buffer = grown;
+    }
+    this.buffer.set(chunk, this.length);
+    this.length = needed;
+  }
+
+  /** The next complete value, or undefined when more bytes are needed. Throws DecodeError. */
+  next(): MsgpackValue | undefined {
+    if (this.used === this.length) return undefined;
+    const end = this.scanner.scan(this.buffer, this.length);
+    if (end === undefined) return undefined;
+    const { value } = decodeValue(concatBytes(this.buffer.subarray(this.used, end)));
+    this.used = end;
+    this.scanner = new ValueScanner(end, this.maxBytes);
+    this.compact();
+    return value;
+  }
+
+  /** What came after the last value that was taken: the start of whatever else the connection carries from here on. */
+  takeRest(): Uint8Array {
+    const rest = this.buffer.slice(this.used, this.length);
+    this.used = this.length;
+    return rest;
+  }
+
+  /** Forgets what was read once it is most of the buffer, so that a long conversation does not pile up. */
+  private compact(): void {
+    if (this.used < this.length && this.used > this.buffer.length / 2) {
+      this.buffer = this.buffer.slice(this.used, this.length);
+      this.length -= this.used;
+      this.used = 0;
+      this.scanner = new ValueScanner(0, this.maxBytes);
+    }
+  }
+}

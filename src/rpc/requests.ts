@@ -1,0 +1,182 @@
+import { DecodeError } from '../lib/errors.ts';
+import { type Encodable, Fields, type MsgpackValue } from '../lib/msgpack.ts';
+
+/** What a client can ask of an agent: Serf's commands, and fanout's own. Durations are in nanoseconds, as Serf's are. */
+export type Request =
+  | { readonly command: 'handshake'; readonly version: number }
+  | { readonly command: 'auth'; readonly authKey: string }
+  | {
+      readonly command: 'event';
+      readonly name: string;
+      readonly payload: Uint8Array;
+      readonly coalesce: boolean;
+    }
+  | { readonly command: 'force-leave'; readonly node: string; readonly prune: boolean }
+  | { readonly command: 'join'; readonly existing: readonly string[]; readonly replay: boolean }
+  | { readonly command: 'members' }
+  | {
+      readonly command: 'members-filtered';
+      readonly tags: ReadonlyMap<string, string>;
+      readonly status: string;
+      readonly name: string;
+    }
+  | { readonly command: 'stop'; readonly stop: number }
+  | { readonly command: 'leave' }
+  | {
+      readonly command: 'tags';
+      readonly tags: ReadonlyMap<string, string>;
+      readonly deleteTags: readonly string[];
+    }
+  | {
+      readonly command: 'query';
+      readonly filterNodes: readonly string[];
+      readonly filterTags: ReadonlyMap<string, string>;
+      readonly requestAck: boolean;
+      readonly relayFactor: number;
+      readonly timeoutNs: number;
+      readonly name: string;
+      readonly payload: Uint8Array;
+    }
+  | { readonly command: 'stats' }
+  /** fanout: what the asker needs to know about its agent. */
+  | { readonly command: 'fanout-info' }
+  /** fanout: spread a signed envelope and report acks, answers and member changes. */
+  | {
+      readonly command: 'fanout-run';
+      readonly run: Uint8Array;
+      readonly envelope: Uint8Array;
+      readonly targets: readonly string[];
+      readonly timeoutMs: number;
+    }
+  /** fanout: from the reply on, the connection is the raw stream of one answer. */
+  | { readonly command: 'fanout-answer'; readonly stream: number };
+
+export type CommandName = Request['command'];
+
+/** Commands whose request has no body. */
+const BODILESS: readonly CommandName[] = ['members', 'leave', 'stats', 'fanout-info'];
+
+const COMMANDS: readonly CommandName[] = [
+  'handshake',
+  'auth',
+  'event',
+  'force-leave',
+  'join',
+  'members-filtered',
+  'stop',
+  'tags',
+  'query',
+  'fanout-run',
+  'fanout-answer',
+  ...BODILESS,
+];
+
+export function isCommand(name: string): name is CommandName {
+  return (COMMANDS as readonly string[]).includes(name);
+}
+
+export function hasBody(command: CommandName): boolean {
+  return !BODILESS.includes(command);
+}
+
+/** Longest list of targets: a whole cluster of the largest size that gossip is used at. */
+const TARGETS_MAX = 20_000;
+
+/** Throws DecodeError when the body does not fit the command. */
+export function decodeRequest(command: CommandName, body: MsgpackValue): Request {
+  const fields = Fields.of(body);
+  switch (command) {
+    case 'handshake':
+      return { command, version: fields.u32('Version') };
+    case 'auth':
+      return { command, authKey: fields.text('AuthKey') };
+    case 'event':
+      return {
+        command,
+        name: fields.text('Name'),
+        payload: fields.bytes('Payload'),
+        coalesce: fields.bool('Coalesce'),
+      };
+    case 'force-leave':
+      return { command, node: fields.text('Node'), prune: fields.bool('Prune') };
+    case 'join':
+      return { command, existing: fields.textList('Existing'), replay: fields.bool('Replay') };
+    case 'members-filtered': {
+      const [status, name] = [fields.text('Status'), fields.text('Name')];
+      return { command, tags: fields.textMap('Tags'), status, name };
+    }
+    case 'stop':
+      return { command, stop: fields.u64('Stop') };
+    case 'tags':
+      return { command, tags: fields.textMap('Tags'), deleteTags: fields.textList('DeleteTags') };
+    case 'query':
+      return {
+        command,
+        filterNodes: fields.textList('FilterNodes'),
+        filterTags: fields.textMap('FilterTags'),
+        requestAck: fields.bool('RequestAck'),
+        relayFactor: fields.u8('RelayFactor'),
+        timeoutNs: fields.i64Clamped('Timeout'),
+        name: fields.text('Name'),
+        payload: fields.bytes('Payload'),
+      };
+    case 'fanout-run':
+      return decodeRun(fields);
+    case 'fanout-answer':
+      return { command, stream: fields.u32('Stream') };
+    default:
+      return { command };
+  }
+}
+
+function decodeRun(fields: Fields): Request {
+  const run = fields.bytes('Run');
+  if (run.length !== 16) throw new DecodeError('field', `Run: ${run.length} bytes, not 16`);
+  const targets = fields.textList('Targets');
+  if (targets.length > TARGETS_MAX) throw new DecodeError('field', `Targets: more than ${TARGETS_MAX}`);
+  const timeoutMs = fields.u32('TimeoutMs');
+  return { command: 'fanout-run', run, envelope: fields.bytes('Envelope'), targets, timeoutMs };
+}
+
+/** The body of a request, or undefined for a command that has none. */
+export function requestBody(request: Request): Encodable | undefined {
+  switch (request.command) {
+    case 'handshake':
+      return { Version: request.version };
+    case 'auth':
+      return { AuthKey: request.authKey };
+    case 'event':
+      return { Coalesce: request.coalesce, Name: request.name, Payload: request.payload };
+    case 'force-leave':
+      return { Node: request.node, Prune: request.prune };
+    case 'join':
+      return { Existing: [...request.existing], Replay: request.replay };
+    case 'members-filtered':
+      return { Name: request.name, Status: request.status, Tags: Object.fromEntries(request.tags) };
+    case 'stop':
+      return { Stop: request.stop };
+    case 'tags':
+      return { DeleteTags: [...request.deleteTags], Tags: Object.fromEntries(request.tags) };
+    case 'query':
+      return {
+        FilterNodes: [...request.filterNodes],
+        FilterTags: Object.fromEntries(request.filterTags),
+        Name: request.name,
+        Payload: request.payload,
+        RelayFactor: request.relayFactor,
+        RequestAck: request.requestAck,
+        Timeout: request.timeoutNs,
+      };
+    case 'fanout-run':
+      return {
+        Envelope: request.envelope,
+        Run: request.run,
+        Targets: [...request.targets],
+        TimeoutMs: request.timeoutMs,
+      };
+    case 'fanout-answer':
+      return { Stream: request.stream };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,142 @@
+import { decodeEnvelope, type SignedEnvelope, verifyEnvelope } from '../identity/envelope.ts';
+import type { ReplayCache } from '../identity/replay-cache.ts';
+import { keyId } from '../identity/ssh-key.ts';
+import { equalBytes, toHex } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
+import { checkArgv } from '../policy/command-string.ts';
+import { type Decision, decide } from '../policy/decide.ts';
+import type { Policy } from '../policy/policy.ts';
+import { matchesSelector } from '../policy/selector.ts';
+
+/** Signature checks in one second. An honest cluster needs a handful; a forger must not get the processor. */
+const VERIFICATIONS_PER_SECOND_MAX = 1000;
+
+export interface GateContext {
+  readonly nodeName: string;
+  readonly policy: () => Policy | undefined;
+  readonly tags: () => ReadonlyMap<string, string>;
+  readonly replay: ReplayCache;
+  readonly unixMs: () => number;
+}
+
+/**
+ * What a node makes of an envelope. `ignored` is counted, logged and left unanswered: nobody proved to be an operator.
+ * `refused` and `admitted` are answers to a command that an operator of this policy has signed.
+ */
+export type Admission =
+  | { readonly kind: 'ignored'; readonly reason: string }
+  | {
+      readonly kind: 'refused';
+      readonly envelope: SignedEnvelope;
+      readonly operator: string;
+      readonly code: string;
+      readonly rule: string;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'admitted';
+      readonly envelope: SignedEnvelope;
+      readonly operator: string;
+      readonly decision: Extract<Decision, { effect: 'allow' }>;
+    };
+
+/** Checks an envelope, cheap before dear, and lets the policy decide about its command. Never throws for what came in. */
+export class Gate {
+  private readonly context: GateContext;
+  private window = { since: 0, count: 0 };
+
+  constructor(context: GateContext) {
+    this.context = context;
+  }
+
+  admit(bytes: Uint8Array): Admission {
+    const policy = this.context.policy();
+    if (policy === undefined) return ignored('no-policy');
+    let envelope: SignedEnvelope;
+    try {
+      envelope = decodeEnvelope(bytes);
+    } catch (error) {
+      if (error instanceof DecodeError) return ignored(`envelope-${error.reason}`);
+      throw error;
+    }
+    const { body } = envelope;
+    if (body.cluster !== policy.cluster) return ignored('other-cluster');
+    if (body.environment !== policy.environment) return ignored('other-environment');
+    const self = { name: this.context.nodeName, tags: this.context.tags() };
+    if (!matchesSelector(body.selector, self)) return ignored('not-selected');
+    const signer = operatorOf(policy, body.keyId);
+    if (signer === undefined) return ignored('unknown-operator');
+    const id = toHex(body.id);
+    if (this.context.replay.seen(id)) return ignored('replayed');
+    if (this.isFlooded()) return ignored('too-many-signatures');
+    if (!verifyEnvelope(envelope, signer.key)) return ignored('bad-signature');
+    return this.judge(policy, envelope, signer.name, id);
+  }
+
+  /** From here on the sender is a known operator, who gets an answer. */
+  private judge(policy: Policy, envelope: SignedEnvelope, operator: string, id: string): Admission {
+    const { body } = envelope;
+    const unixMs = this.context.unixMs();
+    const late = timeProblem(body.issuedAt, body.ttlSeconds, policy, unixMs);
+    const refused = (code: string, rule: string, reason: string): Admission => ({
+      kind: 'refused',
+      envelope,
+      operator,
+      code,
+      rule,
+      reason,
+    });
+    if (late !== undefined) return refused('time-window', '', late);
+    // An id counts as seen only now that the signature held, so that a forger cannot burn it.
+    if (this.context.replay.full)
+      return refused('replay-cache-full', '', 'too many commands at once on this node');
+    this.context.replay.remember(id, (body.issuedAt + body.ttlSeconds + policy.clockSkewSeconds) * 1000);
+    const unfit = checkArgv(body.argv);
+    if (unfit !== undefined) return refused('argv', '', unfit);
+    const decision = decide(policy, { operator, tags: this.context.tags(), argv: body.argv, unixMs });
+    if (decision.effect === 'deny') {
+      const why = decision.why === undefined ? decision.reason : `${decision.reason} (${decision.why})`;
+      return refused(decision.code, decision.rule ?? '', why);
+    }
+    return { kind: 'admitted', envelope, operator, decision };
+  }
+
+  private isFlooded(): boolean {
+    const unixMs = this.context.unixMs();
+    if (Math.abs(unixMs - this.window.since) >= 1000) this.window = { since: unixMs, count: 0 };
+    return ++this.window.count > VERIFICATIONS_PER_SECOND_MAX;
+  }
+}
+
+function ignored(reason: string): Admission {
+  return { kind: 'ignored', reason };
+}
+
+function operatorOf(policy: Policy, id: Uint8Array): { name: string; key: Uint8Array } | undefined {
+  for (const [name, operator] of policy.operators) {
+    if (equalBytes(keyId(operator.key), id)) return { name, key: operator.key };
+  }
+  return undefined;
+}
+
+/** Why the moment is wrong for a command signed then, or undefined when it is right. */
+function timeProblem(
+  issuedAt: number,
+  ttlSeconds: number,
+  policy: Policy,
+  unixMs: number,
+): string | undefined {
+  const ageSeconds = unixMs / 1000 - issuedAt;
+  const skew = policy.clockSkewSeconds;
+  const clocks = 'compare the clocks of both machines (timedatectl)';
+  if (ttlSeconds > policy.maxTtlSeconds) {
+    return `the command is valid for ${ttlSeconds} s, the policy allows ${policy.maxTtlSeconds} s at most`;
+  }
+  if (ageSeconds < -skew) {
+    return `the command was signed ${Math.round(-ageSeconds)} s in the future, ${skew} s are tolerated: ${clocks}`;
+  }
+  if (ageSeconds > ttlSeconds + skew) {
+    return `the command was signed ${Math.round(ageSeconds)} s ago and was valid for ${ttlSeconds} s: ${clocks}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,200 @@
+import type { AuditFields, AuditLog } from '../identity/audit.ts';
+import type { NodeKey } from '../identity/node-key.ts';
+import { NodeChannel, type NodeFrame } from '../identity/sealed.ts';
+import { DATA_BYTES_MAX } from '../identity/sealed-frames.ts';
+import type { ByteStream } from '../lib/byte-stream.ts';
+import { toHex } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
+import type { Millis } from '../lib/time.ts';
+import type { CommandEnd, CommandSpec } from './command-spec.ts';
+import type { Admission } from './gate.ts';
+import { type RunningCommand, startCommand } from './process.ts';
+
+/** How long a node holds an accepted command for the asker's word to go on. The asker may be busy with a thousand nodes. */
+const GO_WAIT_MS: Millis = 60_000;
+
+export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
+
+/** What the node has decided to do about an admitted command. */
+export type Verdict =
+  | { readonly kind: 'run'; readonly spec: CommandSpec; readonly rule: string }
+  | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
+
+export interface JobContext {
+  readonly nodeName: string;
+  readonly nodeKey: NodeKey;
+  readonly audit: AuditLog;
+  readonly unixMs: () => number;
+  /** Cryptographically strong random bytes. */
+  readonly randomBytes: (length: number) => Uint8Array;
+}
+
+/**
+ * One command on this node, from the verdict to the last frame. Nothing runs before the asker, who alone can open the
+ * sealed greeting, has answered it with "go": a replayed or unwanted command ends here. When the stream ends, for
+ * whatever reason, what it started is killed.
+ */
+export class Job {
+  /** Settled when everything is over and nothing of the command is left. */
+  readonly done: Promise<void>;
+  private readonly admission: AnsweredAdmission;
+  private readonly verdict: Verdict;
+  private readonly stream: ByteStream;
+  private readonly context: JobContext;
+  private readonly channel: NodeChannel;
+  private command: RunningCommand | undefined;
+  private started = false;
+  private over = false;
+  private finish: () => void = () => {};
+  private goTimer: NodeJS.Timeout | undefined;
+
+  constructor(admission: AnsweredAdmission, verdict: Verdict, stream: ByteStream, context: JobContext) {
+    this.admission = admission;
+    this.verdict = verdict;
+    this.stream = stream;
+    this.context = context;
+    const { id, replyKey } = admission.envelope.body;
+    this.channel = new NodeChannel({
+      nodeName: context.nodeName,
+      nodeKey: context.nodeKey,
+      requestId: id,
+      replyKey,
+      secret: context.randomBytes(32),
+      nonce: context.randomBytes(24),
+      unixSeconds: Math.floor(context.unixMs() / 1000),
+    });
+    this.done = new Promise((resolve) => {
+      this.finish = resolve;
+    });
+    this.begin();
+  }
+
+  /** Ends the job from the node's side, when the agent stops. */
+  abort(): void {
+    this.command?.kill('cancelled');
+    if (this.command === undefined) this.close();
+  }
+
+  private begin(): void {
+    const { stream, verdict } = this;
+    stream.onClose(() => this.streamClosed());
+    stream.onDrain(() => this.command?.resume());
+    stream.write(this.channel.hello);
+    if (verdict.kind === 'denied') {
+      const { code, rule, reason } = verdict;
+      this.record({ event: 'denied', code, rule, reason });
+      this.send({ kind: 'denied', code, rule, reason });
+      return this.close();
+    }
+    if (verdict.kind === 'failed') {
+      const { reason, hint } = verdict;
+      this.record({ event: 'failed', reason });
+      this.send({ kind: 'failed', reason, hint });
+      return this.close();
+    }
+    const { spec, rule } = verdict;
+    const { path: program, sandbox, timeoutMs, outputBytesMax } = spec;
+    this.send({ kind: 'accepted', rule, program, sandbox, timeoutMs, outputBytesMax });
+    if (this.admission.envelope.body.explainOnly) return this.close();
+    this.goTimer = setTimeout(() => this.close(), GO_WAIT_MS);
+    stream.onData((chunk) => this.received(chunk));
+  }
+
+  private received(chunk: Uint8Array): void {
+    if (this.over) return;
+    try {
+      for (const frame of this.channel.receive(chunk)) {
+        if (frame.kind === 'cancel') this.cancel();
+        else this.go();
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      // Whoever is there is not the asker.
+      this.stream.destroy();
+    }
+  }
+
+  private go(): void {
+    const { verdict } = this;
+    if (this.started || verdict.kind !== 'run') return;
+    this.started = true;
+    clearTimeout(this.goTimer);
+    try {
+      this.record({ event: 'start', rule: verdict.rule, program: verdict.spec.path });
+    } catch (error) {
+      // A command that cannot be recorded is not run.
+      const text = error instanceof Error ? error.message : String(error);
+      this.send({
+        kind: 'failed',
+        reason: `the audit log cannot be written: ${text}`,
+        hint: 'Free space on the node.',
+      });
+      return this.close();
+    }
+    this.command = startCommand(verdict.spec, (stream, chunk) => {
+      for (let at = 0; at < chunk.length; at += DATA_BYTES_MAX) {
+        const data = chunk.subarray(at, at + DATA_BYTES_MAX);
+        if (!this.send({ kind: stream, data })) this.command?.pause();
+      }
+    });
+    this.command.ended.then(
+      (end) => this.ended(end),
+      (error: unknown) => this.ended({ kind: 'failed', reason: String(error), hint: '' }),
+    );
+  }
+
+  private cancel(): void {
+    if (this.command !== undefined) return this.command.kill('cancelled');
+    this.close();
+  }
+
+  private ended(end: CommandEnd): void {
+    if (end.kind === 'failed') {
+      this.record({ event: 'failed', reason: end.reason });
+      this.send({ kind: 'failed', reason: end.reason, hint: end.hint });
+    } else {
+      const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = end;
+      const outputHash = this.sendEnd(end);
+      const output = outputHash === undefined ? {} : { output: toHex(outputHash) };
+      this.record({ event: 'end', code, signal, cause, durationMs, stdoutBytes, stderrBytes, ...output });
+    }
+    this.command = undefined;
+    this.close();
+  }
+
+  private sendEnd(end: Extract<CommandEnd, { kind: 'ended' }>): Uint8Array | undefined {
+    if (this.over) return undefined;
+    const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = end;
+    const sealed = this.channel.sealEnd({ code, signal, cause, durationMs, stdoutBytes, stderrBytes });
+    this.stream.write(sealed);
+    return this.channel.outputHash;
+  }
+
+  /** False when the asker is slower than the command. */
+  private send(frame: Exclude<NodeFrame, { kind: 'end' }>): boolean {
+    return this.over ? true : this.stream.write(this.channel.seal(frame));
+  }
+
+  private record(entry: AuditFields): void {
+    const { envelope, operator } = this.admission;
+    const { id, argv } = envelope.body;
+    this.context.audit.append({ id: toHex(id), operator, argv: [...argv], ...entry });
+  }
+
+  private streamClosed(): void {
+    this.over = true;
+    clearTimeout(this.goTimer);
+    // "A closed stream kills what still runs": the asker is gone, or wants no more.
+    if (this.command !== undefined) this.command.kill('cancelled');
+    else this.finish();
+  }
+
+  private close(): void {
+    clearTimeout(this.goTimer);
+    const wasOver = this.over;
+    this.over = true;
+    this.stream.end();
+    if (wasOver || this.command === undefined) this.finish();
+  }
+}

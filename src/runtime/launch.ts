@@ -1,0 +1,178 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { toHex } from '../lib/bytes.ts';
+import type { CommandSpec, RunAs } from './command-spec.ts';
+import { COMMAND_ENVIRONMENT } from './environment.ts';
+import { resolveProgram } from './resolve-program.ts';
+import { limitArguments } from './resource-limits.ts';
+import { sandboxArguments } from './sandbox.ts';
+import { seccompFilter } from './seccomp.ts';
+
+/** Where bwrap finds its descriptors, after the standard three. */
+const STATUS_DESCRIPTOR = 3;
+const SECCOMP_DESCRIPTOR = 4;
+
+/** Variable by which processes of a command are found again when there is no process namespace to hold them. */
+export const MARKER_VARIABLE = 'FANOUT_JOB';
+
+/** Bit of `CAP_SYS_ADMIN`, which making a process namespace without a user namespace takes. */
+const CAP_SYS_ADMIN = 21n;
+
+/** How to start a command, and by what handle everything that comes of it can be ended. */
+export interface Launch {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Account to change to before the first program is executed. */
+  readonly account: RunAs | undefined;
+  /** The filter that bwrap reads; present exactly when bwrap is used. */
+  readonly filter: Uint8Array | undefined;
+  /**
+   * `namespace`: killing the launcher kills process 1 of a namespace and so everything in it. `group`: there is only
+   * the process group, and `marker` in the environment to find those who left it.
+   */
+  readonly killBy: { readonly kind: 'namespace' } | { readonly kind: 'group'; readonly marker: string };
+}
+
+/** Why nothing can be started. */
+export interface LaunchRefusal {
+  readonly reason: string;
+  readonly hint: string;
+}
+
+/** Plans the start of a command. Only programs of the Debian base are used, and bwrap for the two sandboxes. */
+export function planLaunch(spec: CommandSpec): Launch | LaunchRefusal {
+  const ownUid = process.getuid?.() ?? 0;
+  const { user } = spec;
+  if (ownUid === 0 && user === undefined) {
+    return { reason: 'the agent runs as root and no account is given for the command', hint: NO_ROOT_HINT };
+  }
+  if (user !== undefined && ownUid !== 0 && user.uid !== ownUid) {
+    return {
+      reason: `the agent runs as uid ${ownUid} and cannot run a command as "${user.name}"`,
+      hint: 'Run the agent as root.',
+    };
+  }
+  if (spec.sandbox === 'none') return unconfined(spec, ownUid === 0 ? user : undefined);
+  if (user?.uid === 0) {
+    return {
+      reason: `sandbox "${spec.sandbox}" cannot hold root: the kernel goes by the real user`,
+      hint: NO_ROOT_HINT,
+    };
+  }
+  return confined(spec, ownUid === 0 ? user : undefined);
+}
+
+const NO_ROOT_HINT = 'Give the rule a "user" without privileges, such as fanout-run.';
+
+function confined(spec: CommandSpec, account: RunAs | undefined): Launch | LaunchRefusal {
+  const filter = seccompFilter(process.arch, spec.network);
+  if (filter === undefined) {
+    return {
+      reason: `there is no system call filter for ${process.arch} processors`,
+      hint: 'Sandboxes are made on x64 and arm64.',
+    };
+  }
+  const tools = findTools(['bwrap', 'prlimit', 'setpriv']);
+  if ('reason' in tools) return tools;
+  const [bwrap, prlimit, setpriv] = tools.paths as [string, string, string];
+  const sandboxed = [
+    bwrap,
+    ...sandboxArguments(spec, { status: STATUS_DESCRIPTOR, seccomp: SECCOMP_DESCRIPTOR }),
+    // Inside, so that each sandbox has a process count of its own.
+    ...limited(prlimit, spec),
+    ...program(spec),
+  ];
+  // Node drops supplementary groups, so an account that has some needs setpriv.
+  const needsGroups = account !== undefined && account.groups.length > 0;
+  const line = needsGroups ? [setpriv, ...accountArguments(account), '--', ...sandboxed] : sandboxed;
+  return {
+    file: line[0] as string,
+    args: line.slice(1),
+    env: COMMAND_ENVIRONMENT,
+    account: needsGroups ? undefined : account,
+    filter,
+    killBy: { kind: 'namespace' },
+  };
+}
+
+/** No sandbox, but the account, the limits, the environment and, where root can make one, a process namespace. */
+function unconfined(spec: CommandSpec, account: RunAs | undefined): Launch | LaunchRefusal {
+  const tools = findTools(['prlimit', 'setpriv', 'unshare', 'timeout']);
+  if ('reason' in tools) return tools;
+  const [prlimit, setpriv, unshare, timeout] = tools.paths as [string, string, string, string];
+  const drop = [
+    setpriv,
+    ...(account === undefined || account.uid === 0 ? [] : accountArguments(account)),
+    ...(account?.uid === 0 ? [] : ['--no-new-privs']),
+    // Changing the account clears it, so it is asked for here: when the parent ends, so does this process.
+    '--pdeathsig',
+    'KILL',
+    '--',
+    ...limited(prlimit, spec),
+  ];
+  if (account !== undefined && canMakeNamespaces()) {
+    const line = [
+      // When the agent is killed, unshare is killed.
+      ...[setpriv, '--pdeathsig', 'KILL', '--'],
+      // When unshare is killed, process 1 of the namespace is killed, and with it all the others. Not a new /proc:
+      // the command is to see the host.
+      ...[unshare, '--pid', '--fork', '--kill-child', '--'],
+      ...drop,
+      // Process 1 must not be the program itself: there, SIGTERM and others would not work. This one passes them on.
+      ...[timeout, '--foreground', '0'],
+      ...program(spec),
+    ];
+    return unconfinedLaunch(line, COMMAND_ENVIRONMENT, { kind: 'namespace' });
+  }
+  const marker = toHex(randomBytes(16));
+  const env = { ...COMMAND_ENVIRONMENT, [MARKER_VARIABLE]: marker };
+  return unconfinedLaunch([...drop, ...program(spec)], env, { kind: 'group', marker });
+}
+
+function unconfinedLaunch(line: readonly string[], env: Launch['env'], killBy: Launch['killBy']): Launch {
+  return { file: line[0] as string, args: line.slice(1), env, account: undefined, filter: undefined, killBy };
+}
+
+function program(spec: CommandSpec): string[] {
+  return [spec.path, ...spec.argv.slice(1)];
+}
+
+function limited(prlimit: string, spec: CommandSpec): string[] {
+  return [prlimit, ...limitArguments(spec), '--'];
+}
+
+function accountArguments(account: RunAs): string[] {
+  const groups = account.groups.length > 0 ? `--groups=${account.groups.join(',')}` : '--clear-groups';
+  return [`--reuid=${account.uid}`, `--regid=${account.gid}`, groups];
+}
+
+/** Debian's package of each program, for the hint. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  bwrap: 'bubblewrap',
+  prlimit: 'util-linux',
+  setpriv: 'util-linux',
+  unshare: 'util-linux',
+  timeout: 'coreutils',
+};
+
+function findTools(names: readonly string[]): { readonly paths: readonly string[] } | LaunchRefusal {
+  const paths: string[] = [];
+  for (const name of names) {
+    const found = resolveProgram(name, undefined);
+    if ('reason' in found) {
+      const missing = found.reason.startsWith('no program');
+      return {
+        reason: missing ? `${name} is not installed` : found.reason,
+        hint: missing ? `apt-get install ${PACKAGES[name]}` : found.hint,
+      };
+    }
+    paths.push(found.path);
+  }
+  return { paths };
+}
+
+function canMakeNamespaces(): boolean {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+}

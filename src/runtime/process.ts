@@ -1,0 +1,285 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import type { Duplex } from 'node:stream';
+import { isMainThread } from 'node:worker_threads';
+import { assert } from '../lib/assert.ts';
+import type { Millis } from '../lib/time.ts';
+import type { CommandEnd, CommandSpec, RunAs } from './command-spec.ts';
+import { coverInherited } from './inherited-descriptors.ts';
+import { killMarked, killNamespace, programBehind, signal } from './kill-tree.ts';
+import { type Launch, planLaunch } from './launch.ts';
+import { HeldText, launchFailure } from './launcher-report.ts';
+
+/** Between SIGTERM and SIGKILL: time to remove a lock file, not to finish the work. */
+const GRACE_MS: Millis = 2000;
+/** How long a pipe may stay silent, once the program is gone, before whoever still holds it is left behind. */
+const DRAIN_MS: Millis = 250;
+/** The longest time that a timer can wait (24.8 days); a longer one would fire at once. */
+const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
+/** bwrap writes two short lines. */
+const STATUS_CHARACTERS_MAX = 4096;
+
+type Cause = Extract<CommandEnd, { kind: 'ended' }>['cause'];
+
+/**
+ * A command that was started. Its processes are gone at the latest two seconds after its time limit. It counts as
+ * ended when its output has been passed on too, which a paused reader can put off until it resumes or cancels.
+ */
+export interface RunningCommand {
+  /** Stops reading stdout and stderr; at most one chunk already on its way may still come. The program then waits. */
+  pause(): void;
+  resume(): void;
+  /** SIGTERM to the program, after two seconds SIGKILL to everything it started. */
+  kill(cause: 'cancelled'): void;
+  /** Settles once, never rejects, and only after the last call of `onOutput`. */
+  readonly ended: Promise<CommandEnd>;
+}
+
+/**
+ * Starts a command. No shell is involved, stdin is empty, and the environment is a fixed one. Whatever the program
+ * leaves running is killed when it ends.
+ */
+export function startCommand(
+  spec: CommandSpec,
+  onOutput: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void,
+): RunningCommand {
+  // "Die with the parent" means the thread that started the process, not the process of the agent.
+  assert(isMainThread, 'commands are started from the main thread');
+  const launch = planLaunch(spec);
+  if ('reason' in launch) return failedCommand(launch.reason, launch.hint);
+  try {
+    return new Command(spec, launch, onOutput);
+  } catch (error) {
+    return failedCommand(`${launch.file} could not be started: ${String(error)}`, SPAWN_HINT);
+  }
+}
+
+const SPAWN_HINT = 'Look at the limits of the agent on the node (processes, memory, open files).';
+
+function accountHint(account: RunAs): string {
+  return `In a container, uid ${account.uid} (${account.name}) must exist there too.`;
+}
+
+function failedCommand(reason: string, hint: string): RunningCommand {
+  const nothing = (): void => {};
+  const ended = Promise.resolve<CommandEnd>({ kind: 'failed', reason, hint });
+  return { pause: nothing, resume: nothing, kill: nothing, ended };
+}
+
+class Command implements RunningCommand {
+  readonly ended: Promise<CommandEnd>;
+  private readonly spec: CommandSpec;
+  private readonly launch: Launch;
+  private readonly onOutput: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void;
+  private readonly child: ChildProcess;
+  private readonly startedAt: Millis = performance.now();
+  private readonly held = new HeldText();
+  private outputs: readonly Duplex[] = [];
+  /** Everything that is to be closed at the end. */
+  private readonly pipes: Duplex[] = [];
+  private readonly bytes = { stdout: 0, stderr: 0 };
+  private status: string | undefined;
+  private cause: Cause = 'exit';
+  private isPaused = false;
+  private exit:
+    | { readonly code: number | null; readonly signal: string | null; readonly at: Millis }
+    | undefined;
+  private openPipes = 0;
+  private deadline: NodeJS.Timeout | undefined;
+  private grace: NodeJS.Timeout | undefined;
+  private drain: NodeJS.Timeout | undefined;
+  private settle: (end: CommandEnd) => void = () => {};
+  private isOver = false;
+
+  constructor(spec: CommandSpec, launch: Launch, onOutput: Command['onOutput']) {
+    this.spec = spec;
+    this.launch = launch;
+    this.onOutput = onOutput;
+    this.ended = new Promise((resolve) => {
+      this.settle = resolve;
+    });
+    const extra = launch.filter === undefined ? [] : (['pipe', 'pipe'] as const);
+    this.child = spawn(launch.file, [...launch.args], {
+      // A session of its own: no terminal, and a group to signal.
+      detached: true,
+      cwd: '/',
+      env: { ...launch.env },
+      shell: false,
+      stdio: coverInherited(['ignore', 'pipe', 'pipe', ...extra]),
+      ...(launch.account === undefined ? {} : { uid: launch.account.uid, gid: launch.account.gid }),
+    });
+    this.child.once('error', (error) => this.notStarted(error));
+    // Then the reason comes as an event, and there may be no pipes.
+    if (this.child.pid === undefined) return;
+    this.child.once('exit', (code, name) => this.exited(code, name));
+    const [, stdout, stderr, status, filter] = this.child.stdio as unknown as (Duplex | undefined)[];
+    assert(stdout !== undefined && stderr !== undefined, 'a started command has its pipes');
+    this.outputs = [stdout, stderr];
+    // When a child exits, Node sets its pipes flowing again.
+    for (const output of this.outputs) output.on('resume', () => this.isPaused && output.pause());
+    this.listen(stdout, (chunk) => this.received('stdout', chunk));
+    this.listen(stderr, (chunk) => this.received('stderr', this.held.push(chunk)));
+    if (launch.filter !== undefined) {
+      assert(status !== undefined && filter !== undefined, 'a sandbox has its two descriptors');
+      this.connectSandbox(status, filter, launch.filter);
+    }
+    this.deadline = setTimeout(() => this.stop('timeout'), Math.min(spec.timeoutMs, TIMER_MS_MAX));
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    for (const output of this.outputs) output.pause();
+    this.armDrain();
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    for (const output of this.outputs) output.resume();
+    this.armDrain();
+  }
+
+  kill(cause: 'cancelled'): void {
+    // When it has ended already, only output is left, and nobody wants it.
+    if (this.exit === undefined) this.stop(cause);
+    else this.abandonPipes();
+  }
+
+  private listen(pipe: Duplex, onData: (chunk: Uint8Array) => void): void {
+    this.pipes.push(pipe);
+    this.openPipes++;
+    pipe.on('data', onData);
+    // A pipe that breaks is a pipe that ends: 'close' follows.
+    pipe.on('error', () => {});
+    pipe.once('close', () => {
+      this.openPipes--;
+      this.finishWhenDone();
+    });
+  }
+
+  private connectSandbox(status: Duplex, filter: Duplex, program: Uint8Array): void {
+    this.status = '';
+    this.listen(status, (chunk) => {
+      const text = Buffer.from(chunk).toString('latin1');
+      this.status = ((this.status ?? '') + text).slice(0, STATUS_CHARACTERS_MAX);
+    });
+    this.pipes.push(filter);
+    // bwrap may be gone before it has read the filter: its exit tells why.
+    filter.on('error', () => {});
+    filter.end(program);
+  }
+
+  private received(stream: 'stdout' | 'stderr', chunk: Uint8Array): void {
+    if (this.isOver || chunk.length === 0) return;
+    const room = this.spec.outputBytesMax - this.bytes.stdout - this.bytes.stderr;
+    const passed = chunk.length <= room ? chunk : chunk.subarray(0, room);
+    this.bytes[stream] += passed.length;
+    if (passed.length > 0) this.onOutput(stream, passed);
+    if (chunk.length > room) this.overflow();
+    else this.armDrain();
+  }
+
+  private overflow(): void {
+    // What would still come must not be passed on.
+    for (const output of this.outputs) output.destroy();
+    if (this.cause === 'exit') this.cause = 'output-limit';
+    this.killAll();
+  }
+
+  private stop(cause: 'timeout' | 'cancelled'): void {
+    if (this.exit !== undefined || this.cause !== 'exit') return;
+    this.cause = cause;
+    this.armDrain();
+    if (this.terminate()) this.grace = setTimeout(() => this.killAll(), GRACE_MS);
+    else this.killAll();
+  }
+
+  /** Asks the program to end. False when it has not come so far that it could be asked. */
+  private terminate(): boolean {
+    const launcher = this.child.pid;
+    if (launcher === undefined) return false;
+    // SIGTERM to a launcher would kill everything at once, and process 1 of a namespace ignores it.
+    const target = this.launch.killBy.kind === 'namespace' ? programBehind(launcher) : -launcher;
+    if (target === undefined) return false;
+    signal(target, 'SIGTERM');
+    // A stopped program hears nothing else before it goes on.
+    signal(target, 'SIGCONT');
+    return true;
+  }
+
+  private killAll(): void {
+    const launcher = this.child.pid;
+    if (launcher === undefined || this.exit !== undefined) return;
+    const { killBy } = this.launch;
+    if (killBy.kind === 'namespace') {
+      killNamespace(launcher);
+    } else {
+      signal(-launcher, 'SIGKILL');
+      killMarked(killBy.marker, launcher);
+    }
+  }
+
+  private exited(code: number | null, name: string | null): void {
+    const { killBy } = this.launch;
+    // A namespace has died with its first process; a group has to be cleared.
+    if (killBy.kind === 'group' && this.child.pid !== undefined) killMarked(killBy.marker, this.child.pid);
+    clearTimeout(this.deadline);
+    clearTimeout(this.grace);
+    this.exit = { code, signal: name, at: performance.now() };
+    this.armDrain();
+    this.finishWhenDone();
+  }
+
+  private notStarted(error: Error): void {
+    // Also emitted for signals that could not be sent, which is no news.
+    if (this.child.pid !== undefined) return;
+    this.finish({
+      kind: 'failed',
+      reason: `${this.launch.file} could not be started: ${error.message}`,
+      hint:
+        this.launch.account === undefined ? SPAWN_HINT : `${SPAWN_HINT} ${accountHint(this.launch.account)}`,
+    });
+  }
+
+  /** Somebody who outlived the program may hold a pipe for ever. A reader who takes their time is waited for. */
+  private armDrain(): void {
+    clearTimeout(this.drain);
+    if (this.exit === undefined || this.isOver) return;
+    if (this.isPaused && this.cause !== 'cancelled') return;
+    this.drain = setTimeout(() => this.abandonPipes(), DRAIN_MS);
+  }
+
+  private abandonPipes(): void {
+    for (const pipe of this.pipes) pipe.destroy();
+  }
+
+  private finishWhenDone(): void {
+    if (this.exit === undefined || this.openPipes > 0 || this.isOver) return;
+    const { code } = this.exit;
+    const exit = { code, text: this.held.text, stdoutBytes: this.bytes.stdout, status: this.status };
+    const failure = this.cause === 'exit' ? launchFailure(this.spec, exit) : undefined;
+    if (failure === undefined) this.received('stderr', this.held.release());
+    this.finish(failure === undefined ? this.endOf(this.exit) : { kind: 'failed', ...failure });
+  }
+
+  private endOf(exit: NonNullable<typeof this.exit>): CommandEnd {
+    // Launchers report a death by signal n as 128 + n. Only for the signal that was sent from here is it certain.
+    const wasTerminated = this.grace !== undefined && exit.code === 128 + constants.signals.SIGTERM;
+    return {
+      kind: 'ended',
+      code: wasTerminated ? null : exit.code,
+      signal: wasTerminated ? 'SIGTERM' : exit.signal,
+      cause: this.cause,
+      durationMs: exit.at - this.startedAt,
+      stdoutBytes: this.bytes.stdout,
+      stderrBytes: this.bytes.stderr,
+    };
+  }
+
+  private finish(end: CommandEnd): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    clearTimeout(this.drain);
+    for (const pipe of this.pipes) pipe.destroy();
+    this.settle(end);
+  }
+}

@@ -1,0 +1,55 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import type { CommandSpec } from './command-spec.ts';
+
+/** Processes and threads of one command. A build may want more; a look at a machine does not. */
+const PROCESSES_MAX = 256;
+/** Open files of one process. */
+const FILES_MAX = 256;
+/** Bytes of one file, wherever a command may write at all. */
+const FILE_BYTES_MAX = 64 * 2 ** 20;
+
+/**
+ * `prlimit` arguments for a command. Where the kernel counts processes per user namespace (Linux 5.14 and later) the
+ * limit is set inside the sandbox and each command has its own; elsewhere it is shared by all processes of the account.
+ */
+export function limitArguments(spec: CommandSpec): string[] {
+  const hard = hardLimits();
+  const most = (name: string, wanted: number): number => Math.min(wanted, hard.get(name) ?? wanted);
+  // One process cannot use more than this before the wall clock ends it: a backstop, should the agent be stopped.
+  const cpuSeconds = Math.ceil((spec.timeoutMs / 1000) * availableParallelism()) + 1;
+  return [
+    `--nproc=${most('Max processes', PROCESSES_MAX + tasksAlready())}`,
+    `--nofile=${most('Max open files', FILES_MAX)}`,
+    `--fsize=${most('Max file size', FILE_BYTES_MAX)}`,
+    `--cpu=${most('Max cpu time', cpuSeconds)}`,
+    '--core=0',
+  ];
+}
+
+/** The agent's own hard limits, which no command can go beyond; missing where there is no limit. */
+function hardLimits(): Map<string, number> {
+  const limits = new Map<string, number>();
+  for (const line of readFileSync('/proc/self/limits', 'utf8').split('\n')) {
+    const match = /^(Max [a-z ]+?)\s{2,}\S+\s+(\d+)\s/.exec(line);
+    if (match !== null) limits.set(match[1] as string, Number(match[2]));
+  }
+  return limits;
+}
+
+/**
+ * Processes and threads that an agent's own account runs already: when commands share it, the kernel counts them
+ * together. An agent of root runs its commands under another account.
+ */
+function tasksAlready(): number {
+  const ownUid = process.getuid?.() ?? 0;
+  if (ownUid === 0) return 0;
+  let tasks = 0;
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const found = statSync(`/proc/${name}/task`, { throwIfNoEntry: false });
+    // The link count of the directory is the number of threads and two.
+    if (found?.uid === ownUid) tasks += found.nlink - 2;
+  }
+  return tasks;
+}

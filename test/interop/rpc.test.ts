@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type AgentProcess, TestCluster } from '../support/cluster.ts';
+import { freePort, type Result, runProgram } from '../support/processes.ts';
+import { HAS_SERF, RealSerf } from '../support/real-serf.ts';
+
+describe.skipIf(!HAS_SERF)('the real serf command line on our agent', () => {
+  let cluster: TestCluster;
+  let real: RealSerf;
+  let ours: AgentProcess;
+  let rpc: string;
+
+  beforeAll(async () => {
+    cluster = new TestCluster();
+    real = await RealSerf.start('serf1', {
+      key: cluster.key,
+      args: ['-tag', 'role=db', '-event-handler', 'query:hello=echo hi'],
+    });
+    rpc = `127.0.0.1:${await freePort()}`;
+    ours = await cluster.start({ name: 'ours1', tags: { role: 'web' }, args: ['--rpc-addr', rpc] });
+  });
+
+  afterAll(async () => {
+    await real.stop();
+    await cluster.stop();
+  });
+
+  const serf = (command: string, ...args: string[]): Promise<Result> =>
+    runProgram('serf', [command, '-rpc-addr', rpc, ...args]);
+
+  test('join, members and its filters', async () => {
+    expect(await serf('join', real.gossip)).toMatchObject({
+      code: 0,
+      stdout: 'Successfully joined cluster by contacting 1 nodes.\n',
+    });
+    await real.sees('ours1', 'alive');
+    const { stdout } = await serf('members', '-tag', 'role=w.*');
+    expect(stdout).toContain(`ours1  ${ours.gossip}  alive  role=web`);
+    expect(stdout).not.toContain('serf1');
+    expect((await serf('members', '-status', 'failed')).stdout.trim()).toBe('');
+  });
+
+  test('a query is acknowledged and answered across both kinds of agent', async () => {
+    const asked = await serf('query', '-timeout', '2s', 'hello');
+    expect(asked.code).toBe(0);
+    expect(asked.stdout).toContain("Ack from 'ours1'");
+    expect(asked.stdout).toContain("Response from 'serf1': hi");
+    expect(asked.stdout).toContain('Total Acks: 2');
+    const back = await real.cli('query', '-timeout', '2s', '-tag', 'role=web', 'hello');
+    expect(back.stdout).toContain("Ack from 'ours1'");
+    expect(back.stdout).toContain('Total Acks: 1');
+  });
+
+  test('info, tags, events, reachability', async () => {
+    const info = await serf('info');
+    expect(info.stdout).toMatch(/serf:\n[\s\S]*encrypted = true/);
+    expect((await serf('tags', '-set', 'rack=7')).stdout).toContain('Successfully updated agent tags');
+    const { stdout } = await real.cli('members', '-name', 'ours1');
+    expect(stdout).toContain('rack=7');
+    expect((await serf('event', 'deploy', 'v1')).code).toBe(0);
+    expect((await real.cli('reachability')).stdout).toContain('Successfully contacted all live nodes');
+  });
+
+  test('an unknown command ends the connection with a clear error, and the agent goes on', async () => {
+    const { code, stdout } = await serf('monitor');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/Unsupported command|Error/);
+    expect((await serf('members')).code).toBe(0);
+  });
+});

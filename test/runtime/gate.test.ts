@@ -1,0 +1,150 @@
+import { beforeEach, expect, test } from 'vitest';
+import { boxKeyPair } from '../../src/identity/box.ts';
+import { type CommandBody, signCommand } from '../../src/identity/envelope.ts';
+import { ReplayCache } from '../../src/identity/replay-cache.ts';
+import { formatPublicLine, keyId } from '../../src/identity/ssh-key.ts';
+import { loadPolicy } from '../../src/policy/load.ts';
+import { type Admission, Gate } from '../../src/runtime/gate.ts';
+import { seedOf, signerOf } from '../identity/fixtures.ts';
+
+const NOW_MS = 1_800_000_000_000;
+const alice = signerOf('alice');
+const mallory = signerOf('mallory');
+
+const policy = loadPolicy(
+  `version: 1
+environment: production
+operators: { alice: { key: "${formatPublicLine(alice.publicKey, 'alice')}" } }
+defaults: { sandbox: none, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
+rules:
+  - { id: never, effect: deny, why: shells, programs: [sh] }
+  - { id: look, effect: allow, operators: [alice], commands: [{ program: uptime, argv: [] }] }
+`,
+  'test.yaml',
+);
+
+let serial = 0;
+let replay: ReplayCache;
+let nowMs: number;
+let gate: Gate;
+
+beforeEach(() => {
+  replay = new ReplayCache();
+  nowMs = NOW_MS;
+  gate = new Gate({
+    nodeName: 'web1',
+    policy: () => policy,
+    tags: () => new Map([['role', 'web']]),
+    replay,
+    unixMs: () => nowMs,
+  });
+});
+
+function body(changes: Partial<CommandBody> = {}): CommandBody {
+  return {
+    version: 1,
+    cluster: '',
+    environment: 'production',
+    keyId: keyId(alice.publicKey),
+    issuedAt: NOW_MS / 1000,
+    ttlSeconds: 60,
+    id: seedOf(`id ${serial++}`).subarray(0, 16),
+    selector: { tags: [['role', 'web']], nodes: [] },
+    argv: ['uptime'],
+    replyKey: boxKeyPair(seedOf('reply')).publicKey,
+    replyHost: Uint8Array.of(127, 0, 0, 1),
+    replyPort: 7946,
+    timeoutMs: 5000,
+    explainOnly: false,
+    ...changes,
+  };
+}
+
+const signed = (changes: Partial<CommandBody> = {}, sign = alice.sign): Uint8Array =>
+  signCommand(body(changes), sign);
+const outcome = (admission: Admission): string =>
+  admission.kind === 'admitted'
+    ? 'admitted'
+    : `${admission.kind} ${admission.kind === 'ignored' ? admission.reason : admission.code}`;
+
+test('a signed command that the policy allows is admitted, with the rule', () => {
+  const admission = gate.admit(signed());
+  expect(admission).toMatchObject({ kind: 'admitted', operator: 'alice', decision: { rule: 'look' } });
+});
+
+test('what the policy denies is answered with the rule and its reason', () => {
+  expect(gate.admit(signed({ argv: ['sh', '-c', 'id'] }))).toMatchObject({
+    kind: 'refused',
+    code: 'deny-rule',
+    rule: 'never',
+  });
+  expect(outcome(gate.admit(signed({ argv: ['id'] })))).toBe('refused no-rule');
+});
+
+test.each<[string, Partial<CommandBody>]>([
+  ['other-cluster', { cluster: 'elsewhere' }],
+  ['other-environment', { environment: 'staging' }],
+  ['not-selected', { selector: { tags: [['role', 'db']], nodes: [] } }],
+  ['not-selected', { selector: { tags: [], nodes: ['web2'] } }],
+  ['unknown-operator', { keyId: keyId(mallory.publicKey) }],
+])('%s: ignored, unanswered', (reason, changes) => {
+  expect(outcome(gate.admit(signed(changes)))).toBe(`ignored ${reason}`);
+});
+
+test("a forger who states an operator's key id is ignored, and does not burn the id", () => {
+  const wanted = body();
+  expect(outcome(gate.admit(signCommand(wanted, mallory.sign)))).toBe('ignored bad-signature');
+  expect(outcome(gate.admit(signCommand(wanted, alice.sign)))).toBe('admitted');
+});
+
+test('no changed byte of an envelope is ever admitted', () => {
+  const envelope = signed();
+  for (let i = 0; i < envelope.length; i++) {
+    const changed = envelope.slice();
+    changed[i] = (changed[i] ?? 0) ^ (1 << (i % 8));
+    expect(gate.admit(changed).kind).toBe('ignored');
+    nowMs += 1000;
+  }
+});
+
+test('the same command twice is ignored, on this life of the agent and on the next', () => {
+  const envelope = signed();
+  expect(outcome(gate.admit(envelope))).toBe('admitted');
+  expect(outcome(gate.admit(envelope))).toBe('ignored replayed');
+});
+
+test.each<[string, number, string]>([
+  ['in time', 59, 'admitted'],
+  ['late within the tolerated skew', 89, 'admitted'],
+  ['too late', 92, 'refused time-window'],
+  ['early within the tolerated skew', -29, 'admitted'],
+  ['too early', -32, 'refused time-window'],
+])('%s', (_name, ageSeconds, expected) => {
+  nowMs = NOW_MS + ageSeconds * 1000;
+  expect(outcome(gate.admit(signed()))).toBe(expected);
+});
+
+test('a refusal for time says by how much, and what to look at', () => {
+  nowMs = NOW_MS + 300_000;
+  const admission = gate.admit(signed());
+  expect(admission).toMatchObject({ reason: expect.stringMatching(/300 s ago.*clocks/) });
+});
+
+test('a command that wants to live longer than the policy allows is refused', () => {
+  expect(outcome(gate.admit(signed({ ttlSeconds: 61 })))).toBe('refused time-window');
+});
+
+test('a flood of forgeries does not get the processor, and passes', () => {
+  const forged = Array.from({ length: 1200 }, () => signed({}, mallory.sign));
+  const reasons = forged.map((envelope) => outcome(gate.admit(envelope)));
+  expect(reasons.filter((reason) => reason === 'ignored bad-signature').length).toBe(1000);
+  expect(reasons.at(-1)).toBe('ignored too-many-signatures');
+  nowMs += 1001;
+  expect(outcome(gate.admit(signed()))).toBe('admitted');
+});
+
+test('garbage is ignored', () => {
+  for (const bytes of [new Uint8Array(0), Uint8Array.of(0x92), new Uint8Array(70_000).fill(0xff)]) {
+    expect(gate.admit(bytes).kind).toBe('ignored');
+  }
+});

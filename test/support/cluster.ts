@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  eventually,
+  FANOUT,
+  type Result,
+  removeFolder,
+  runProgram,
+  stopProcess,
+  temporaryFolder,
+} from './processes.ts';
+
+export interface AgentProcess {
+  readonly name: string;
+  readonly child: ChildProcess;
+  /** host:port of its gossip. */
+  readonly gossip: string;
+  readonly control: string;
+  readonly dataDir: string;
+  /** Everything it has said so far. */
+  readonly log: () => string;
+}
+
+export interface AgentSpec {
+  readonly name: string;
+  readonly tags?: Readonly<Record<string, string>>;
+  /** A policy of `addPolicy`; none: it runs nothing. */
+  readonly policy?: string;
+  readonly join?: string;
+  readonly args?: readonly string[];
+}
+
+/** A cluster of real agent processes on loopback, with one operator, in a folder of its own. */
+export class TestCluster {
+  readonly dir = temporaryFolder();
+  /** Base64. */
+  readonly key = randomBytes(32).toString('base64');
+  readonly agents: AgentProcess[] = [];
+  readonly env: NodeJS.ProcessEnv;
+  publicLine = '';
+
+  constructor() {
+    this.env = { ...process.env, XDG_CONFIG_HOME: join(this.dir, 'config'), NO_COLOR: '1' };
+    delete this.env.FANOUT_IDENTITY;
+    delete this.env.FANOUT_RPC_ADDR;
+    writeFileSync(join(this.dir, 'cluster.key'), this.key, { mode: 0o600 });
+  }
+
+  /** Makes the operator's key. */
+  async operator(name = 'alice'): Promise<string> {
+    const made = await this.fanout(['operator', 'keygen', '--name', name]);
+    if (made.code !== 0) throw new Error(made.stderr);
+    this.publicLine = made.stdout.trim();
+    return this.publicLine;
+  }
+
+  /** Writes a policy for environment "test"; `rules` is YAML at the indentation of the list. */
+  addPolicy(name: string, rules: string, defaults = 'sandbox: [standard, none]'): string {
+    const file = join(this.dir, `${name}.yaml`);
+    writeFileSync(
+      file,
+      `version: 1
+environment: test
+operators:
+  alice: { key: "${this.publicLine}", groups: [sre] }
+defaults: { ${defaults}, limits: { timeout: 30s, output: 1GiB, concurrency: 50 } }
+rules:
+${rules}`,
+    );
+    return file;
+  }
+
+  async start(spec: AgentSpec): Promise<AgentProcess> {
+    const control = join(this.dir, `${spec.name}.sock`);
+    const dataDir = join(this.dir, 'data', spec.name);
+    const args = [FANOUT, 'agent', '--node', spec.name, '--bind', '127.0.0.1:0', '--rpc-addr', control];
+    args.push('--encrypt-file', join(this.dir, 'cluster.key'), '--data-dir', dataDir, '--log-level', 'debug');
+    for (const [name, value] of Object.entries(spec.tags ?? {})) args.push('--tag', `${name}=${value}`);
+    if (spec.policy !== undefined) args.push('--policy', spec.policy);
+    if (spec.join !== undefined) args.push('--join', spec.join);
+    args.push(...(spec.args ?? []));
+    const child = spawn(process.execPath, args, { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let log = '';
+    child.stdout.on('data', (chunk) => {
+      log += String(chunk);
+    });
+    child.stderr.on('data', (chunk) => {
+      log += String(chunk);
+    });
+    const gossip = await eventually(`agent ${spec.name} to start; it said:\n${log}`, () => {
+      if (child.exitCode !== null) throw new Error(`agent ${spec.name} stopped:\n${log}`);
+      return /gossip:\s+(\S+:\d+)/.exec(log)?.[1];
+    });
+    const agent: AgentProcess = { name: spec.name, child, gossip, control, dataDir, log: () => log };
+    this.agents.push(agent);
+    return agent;
+  }
+
+  /** Runs the built command against the first agent, or the given one. */
+  fanout(
+    args: readonly string[],
+    options: { via?: AgentProcess; timeoutMs?: number; input?: string } = {},
+  ): Promise<Result> {
+    const control = (options.via ?? this.agents[0])?.control;
+    const env = control === undefined ? this.env : { ...this.env, FANOUT_RPC_ADDR: control };
+    return runProgram(process.execPath, [FANOUT, ...args], { ...options, env });
+  }
+
+  /** Waits until the first agent, or the given one, sees `count` living members. */
+  async complete(count: number, via?: AgentProcess): Promise<void> {
+    await eventually(`${count} living members`, async () => {
+      const { stdout } = await this.fanout(
+        ['members', '--status', 'alive', '--format', 'json'],
+        via === undefined ? {} : { via },
+      );
+      return (JSON.parse(stdout || '{"members":[]}') as { members: unknown[] }).members.length === count;
+    });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.agents.map(({ child }) => stopProcess(child)));
+    removeFolder(this.dir);
+  }
+}
