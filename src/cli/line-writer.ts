@@ -1,119 +1,96 @@
-import { Sanitiser, SGR_RESET, sanitiseText } from './sanitise.ts';
+import { EMPTY } from '../lib/bytes.ts';
+import { Sanitiser, sanitiseText } from './sanitise.ts';
 
 /** Widest line on a terminal. Wider ones are no text for people, and scroll everything else away. */
-export const LINE_COLUMNS_MAX = 4096;
+const LINE_COLUMNS_MAX = 4096;
 /** Longest line on a terminal in UTF-16 units: combining marks and colours take no column, but memory. */
 const LINE_UNITS_MAX = 4 * LINE_COLUMNS_MAX;
 /** Columns that the widest character, a tab, can take. */
 const CHARACTER_COLUMNS_MAX = 8;
-const CUT_MARK = ` \u27e8cut at ${LINE_COLUMNS_MAX} columns\u27e9`;
+const CUT_MARK = ` \u27e8cut at ${LINE_COLUMNS_MAX} columns; all of it with | cat\u27e9`;
 
 /** How much of an unfinished line waits for its end. What is longer goes out in pieces, so that no line can fill the memory. */
-export const HELD_BYTES_MAX = 64 * 1024;
+const HELD_BYTES_MAX = 64 * 1024;
+/** Many small pieces are as much of a burden as many bytes: they are joined. */
+const HELD_PIECES_MAX = 1024;
 
 const LF = 0x0a;
 /** Below this a loop copies faster than a call. */
 const SHORT_COPY_BYTES = 48;
 
-export interface LineWriterOptions {
-  /** Where the labelled lines go: whole lines, many at a time. */
-  readonly write: (bytes: Uint8Array) => void;
-  /** Lines for a terminal are cleaned and cut, others keep their bytes. */
-  readonly isTerminal: boolean;
-  readonly colours: boolean;
-  /** SGR parameters of the labels, where colours are on. */
-  readonly labelStyle: string;
-}
+/** Underlined, which no output of a node can be: a line that imitates a label does not look like one. */
+const LABEL_STYLE = '\u001b[4m';
+const SGR_RESET = '\u001b[0m';
 
-/** One node's part: the line that it has not finished. */
-interface NodeLines {
-  push(data: Uint8Array): void;
-  end(): void;
+export interface LineWriterOptions {
+  /** Put before each line, such as `web1: `. */
+  readonly label: string;
+  /** `raw` keeps the bytes, for files and pipes; `plain` and `colour` clean and cut the lines for a terminal. */
+  readonly mode: 'raw' | 'plain' | 'colour';
+  /** Shared by all that write to the same place. */
+  readonly output: LineOutput;
 }
 
 /**
- * Turns the streams of many nodes into lines `node: line` on one output. Lines are whole: those of different nodes do not
- * mix. A line longer than 64 KiB goes out in pieces instead of waiting; when another node's line comes in between, it is
- * broken there and goes on with its label.
+ * One output that the lines of many nodes go to. Lines are whole: those of different nodes do not mix. Only when a line is
+ * too long to wait for its end, and another one comes in between, it is broken there and goes on with its label.
  */
-export class LineWriter {
-  private readonly options: LineWriterOptions;
-  private readonly nodes = new Map<string, NodeLines>();
-  private readonly output: RawOutput;
-
-  constructor(options: LineWriterOptions) {
-    this.options = options;
-    this.output = new RawOutput(options.write);
-  }
-
-  /** Takes bytes of a node's stream; `data` is not kept. */
-  push(node: string, data: Uint8Array): void {
-    let lines = this.nodes.get(node);
-    if (lines === undefined) {
-      lines = this.options.isTerminal
-        ? new TerminalLines(node, this.options)
-        : new RawLines(node, this.output);
-      this.nodes.set(node, lines);
-    }
-    lines.push(data);
-  }
-
-  /** The node's stream is over: an unfinished line is written as if it had ended. */
-  end(node: string): void {
-    this.nodes.get(node)?.end();
-    this.nodes.delete(node);
-  }
-
-  endAll(): void {
-    for (const node of [...this.nodes.keys()]) this.end(node);
-  }
-}
-
-/** An output that may stand in the middle of somebody's line. */
-class RawOutput {
+export class LineOutput {
   private readonly write: (bytes: Uint8Array) => void;
   /** Whose line is open. */
-  private owner: RawLines | undefined;
+  private owner: LineWriter | undefined;
 
   constructor(write: (bytes: Uint8Array) => void) {
     this.write = write;
   }
 
-  hasOpenLineOf(lines: RawLines): boolean {
-    return this.owner === lines;
+  hasOpenLineOf(writer: LineWriter): boolean {
+    return this.owner === writer;
   }
 
-  /** Writes what belongs to one node, from the start of a line or where its open line goes on. */
-  put(lines: RawLines, bytes: Uint8Array, isOpen: boolean): void {
-    if (this.owner !== undefined && this.owner !== lines) this.write(Uint8Array.of(LF));
-    this.owner = isOpen ? lines : undefined;
+  /** Writes what belongs to one writer (none: our own lines), from the start of a line or where its open line goes on. */
+  put(writer: LineWriter | undefined, bytes: Uint8Array, isOpen: boolean): void {
+    if (this.owner !== undefined && this.owner !== writer) this.write(Uint8Array.of(LF));
+    this.owner = isOpen ? writer : undefined;
     this.write(bytes);
   }
 }
 
-/** Lines whose bytes go through untouched. */
-class RawLines implements NodeLines {
+/** Turns one stream of a node into labelled lines. */
+export class LineWriter {
+  private readonly output: LineOutput;
   private readonly label: Uint8Array;
-  private readonly output: RawOutput;
+  private readonly lines: TerminalLines | undefined;
   private held: Uint8Array[] = [];
   private heldBytes = 0;
 
-  constructor(node: string, output: RawOutput) {
-    this.label = Buffer.from(`${sanitiseText(node)}: `);
-    this.output = output;
+  constructor(options: LineWriterOptions) {
+    const label = sanitiseText(options.label);
+    this.output = options.output;
+    this.label = Buffer.from(label);
+    if (options.mode !== 'raw') this.lines = new TerminalLines(label, options.mode === 'colour');
   }
 
+  /** Takes bytes of the stream; `data` is not kept. */
   push(data: Uint8Array): void {
+    if (this.lines !== undefined) return this.show(this.lines.push(data));
     const end = data.lastIndexOf(LF) + 1;
     if (end > 0) this.put(data.subarray(0, end), false);
     if (end === data.length) return;
     this.held.push(data.slice(end));
     this.heldBytes += data.length - end;
-    if (this.heldBytes > HELD_BYTES_MAX) this.put(new Uint8Array(0), true);
+    if (this.heldBytes > HELD_BYTES_MAX) this.put(EMPTY, true);
+    else if (this.held.length > HELD_PIECES_MAX) this.held = [Buffer.concat(this.held)];
   }
 
+  /** The stream is over: an unfinished line is written as if it had ended. */
   end(): void {
-    if (this.heldBytes > 0 || this.output.hasOpenLineOf(this)) this.put(Uint8Array.of(LF), false);
+    if (this.lines !== undefined) this.show(this.lines.end());
+    else if (this.heldBytes > 0 || this.output.hasOpenLineOf(this)) this.put(Uint8Array.of(LF), false);
+  }
+
+  private show(lines: string): void {
+    if (lines !== '') this.output.put(this, Buffer.from(lines), false);
   }
 
   private put(data: Uint8Array, isOpen: boolean): void {
@@ -149,31 +126,31 @@ function copy(source: Uint8Array, from: number, end: number, out: Uint8Array, to
 }
 
 /** Lines as a terminal may get them. */
-class TerminalLines implements NodeLines {
-  private readonly write: (bytes: Uint8Array) => void;
+class TerminalLines {
   private readonly label: string;
+  /** Not fatal: what is no UTF-8 becomes U+FFFD, and with it every 8-bit control character. */
+  private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   private readonly sanitiser: Sanitiser;
   private line = '';
   /** The line was cut: what comes until its end is left out. */
   private isCut = false;
 
-  constructor(node: string, options: LineWriterOptions) {
-    const label = sanitiseText(node);
-    this.write = options.write;
-    this.label = options.colours ? `\u001b[${options.labelStyle}m${label}:${SGR_RESET} ` : `${label}: `;
-    this.sanitiser = new Sanitiser(options);
+  constructor(label: string, colours: boolean) {
+    this.label = colours ? `${LABEL_STYLE}${label.trimEnd()}${SGR_RESET} ` : label;
+    this.sanitiser = new Sanitiser(colours);
   }
 
-  push(data: Uint8Array): void {
-    this.put(this.sanitiser.push(data));
+  /** The lines that are complete. */
+  push(data: Uint8Array): string {
+    return this.take(this.sanitiser.push(this.decoder.decode(data, { stream: true })));
   }
 
-  end(): void {
-    this.put(this.sanitiser.end());
-    if (this.line !== '') this.put('\n');
+  end(): string {
+    const lines = this.take(this.sanitiser.push(this.decoder.decode()) + this.sanitiser.end());
+    return this.line === '' ? lines : lines + this.take('\n');
   }
 
-  private put(text: string): void {
+  private take(text: string): string {
     const pieces = text.split('\n');
     const last = pieces.pop() ?? '';
     let lines = '';
@@ -184,7 +161,7 @@ class TerminalLines implements NodeLines {
       this.isCut = false;
     }
     this.append(last);
-    if (lines !== '') this.write(Buffer.from(lines));
+    return lines;
   }
 
   private append(text: string): void {

@@ -2,6 +2,7 @@ import { utf8 } from '../lib/bytes.ts';
 import { exitCode, isFinal, type RunEvent, type RunState, type Target } from '../run/model.ts';
 import { CharacterBoundary, jsonOutput } from './output-text.ts';
 import type { OutputSink, Renderer, RunHead } from './renderers.ts';
+import { safeJson } from './sanitise.ts';
 
 /** One JSON object a line, as things happen. `atMs` counts from the start of the run. */
 export class NdjsonRenderer implements Renderer {
@@ -18,6 +19,8 @@ export class NdjsonRenderer implements Renderer {
 
   event(state: RunState, event: RunEvent, data?: Uint8Array): void {
     this.begin();
+    // Of a target that has ended, such as one that is not trusted, nothing more is told.
+    if ('node' in event && this.told.has(event.node)) return;
     switch (event.kind) {
       case 'output':
         if (data !== undefined) this.output(event.node, event.stream, this.boundary(event).push(data));
@@ -79,7 +82,7 @@ export class NdjsonRenderer implements Renderer {
   }
 
   private line(object: object): void {
-    this.sink.write('stdout', utf8(`${JSON.stringify(object)}\n`));
+    this.sink.write('stdout', utf8(`${safeJson(object)}\n`));
   }
 }
 

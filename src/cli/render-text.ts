@@ -8,7 +8,7 @@ import {
   type RunState,
   type Target,
 } from '../run/model.ts';
-import { LineWriter } from './line-writer.ts';
+import { LineOutput, LineWriter } from './line-writer.ts';
 import type { OutputSink, Renderer, Terminals } from './renderers.ts';
 import { sanitiseText } from './sanitise.ts';
 
@@ -19,19 +19,23 @@ type Streams = Readonly<Record<'stdout' | 'stderr', LineWriter>>;
 
 /** `node: line` for what the commands write, and a line of our own for each target that did not simply return 0. */
 export class TextRenderer implements Renderer {
-  private readonly sink: OutputSink;
   private readonly terminals: Terminals;
   private readonly streams = new Map<string, Streams>();
   private readonly told = new Set<string>();
+  private readonly outputs: Readonly<Record<'stdout' | 'stderr', LineOutput>>;
 
   constructor(sink: OutputSink, terminals: Terminals) {
-    this.sink = sink;
     this.terminals = terminals;
+    const output = (stream: 'stdout' | 'stderr'): LineOutput =>
+      new LineOutput((bytes) => sink.write(stream, bytes));
+    this.outputs = { stdout: output('stdout'), stderr: output('stderr') };
   }
 
   event(state: RunState, event: RunEvent, data?: Uint8Array): void {
     if (event.kind === 'output' && data !== undefined) {
-      this.writers(event.node)[event.stream].push(data);
+      // What comes from a target that has ended, such as one that is not trusted, is not shown.
+      const target = state.targets.get(event.node);
+      if (target !== undefined && !isFinal(target.state)) this.writers(event.node)[event.stream].push(data);
       return;
     }
     if (event.kind === 'accepted' && event.firstSeen) {
@@ -53,8 +57,7 @@ export class TextRenderer implements Renderer {
     if (known !== undefined) return known;
     const writer = (stream: 'stdout' | 'stderr'): LineWriter => {
       const mode = !this.terminals[stream] ? 'raw' : this.terminals.colours ? 'colour' : 'plain';
-      const write = (bytes: Uint8Array): void => this.sink.write(stream, bytes);
-      return new LineWriter({ label: `${sanitiseText(node)}: `, mode, write });
+      return new LineWriter({ label: `${node}: `, mode, output: this.outputs[stream] });
     };
     const streams = { stdout: writer('stdout'), stderr: writer('stderr') };
     this.streams.set(node, streams);
@@ -74,7 +77,7 @@ export class TextRenderer implements Renderer {
   }
 
   private note(text: string): void {
-    this.sink.write('stderr', utf8(`fanout: ${text}\n`));
+    this.outputs.stderr.put(undefined, utf8(`fanout: ${text}\n`), false);
   }
 }
 

@@ -214,6 +214,7 @@ export class RunSession {
     if (this.graceTimer !== undefined) return;
     clearTimeout(this.timer);
     this.apply(event);
+    if (this.state.phase === 'ended') return;
     this.graceTimer = setTimeout(() => this.apply({ kind: 'grace-over' }), GRACE_MS);
     for (const answer of this.answers) {
       if (answer.node === undefined || answer.ended) continue;

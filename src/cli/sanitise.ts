@@ -1,13 +1,13 @@
 /**
- * The one place where bytes of a node become text for a terminal. What a terminal would obey is shown instead; colours
- * alone pass, and only when they are on. Afterwards the text holds no control character but LF, TAB and the ESC of a colour
- * sequence, and nothing that is invisible or turns the direction of writing.
+ * The one place where text of a node becomes text for a terminal. Colours alone pass, and only when they are on; every
+ * other sequence is left out, and a single character that a terminal would obey or hide is shown instead. Afterwards the
+ * text holds no control character but LF, TAB and the ESC of a colour, and nothing invisible or that turns the writing.
  */
 
 /** Ends every colour and attribute. */
-export const SGR_RESET = '\u001b[0m';
+const SGR_RESET = '\u001b[0m';
 
-/** Longest parameter text of a colour sequence. Real ones take 20; what is longer is shown, so that little is ever held back. */
+/** Longest parameter text of a colour. Real ones take 20. */
 const SGR_PARAMETERS_MAX = 64;
 
 /**
@@ -17,99 +17,136 @@ const SGR_PARAMETERS_MAX = 64;
 const HIDDEN = '(?![\\ufe0e\\ufe0f])[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{DI}]';
 const UNSAFE_IN_LINE = new RegExp(HIDDEN, 'gu');
 const UNSAFE_IN_TEXT = new RegExp(`(?![\\n\\t])${HIDDEN}`, 'gu');
-/** Most output is this, and then there is nothing to do. */
+/** Most output has none of these, and then there is nothing to do. */
 const UNSAFE_OR_FOREIGN = /[^\n\t\x20-\x7e]/;
-const SGR = new RegExp(`\\u001b\\[([0-9;:]{0,${SGR_PARAMETERS_MAX}})m`, 'y');
-const SGR_BEGINNING = new RegExp(`\\u001b(\\[[0-9;:]{0,${SGR_PARAMETERS_MAX}})?$`, 'y');
+/** What ends a string sequence. The line's end does too, so that nothing can swallow the rest of the output. */
+const STRING_END = /[\n\u0007\u0018\u001a\u001b\u009c]/g;
 
-/** Cleans one stream of a node, chunk by chunk. How the stream is cut into chunks makes no difference. */
+/** Cleans one stream, chunk by chunk. How the stream is cut into chunks makes no difference. A VT500's states. */
 export class Sanitiser {
   private readonly colours: boolean;
-  /** Not fatal: what is no UTF-8 becomes U+FFFD, and with it every 8-bit control character. */
-  private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  /** A CR, or the beginning of a colour sequence, whose meaning hangs on what comes next. */
-  private held = '';
+  private state: 'ground' | 'escape' | 'intermediate' | 'csi' | 'string' | 'string-escape' = 'ground';
+  private parameters = '';
+  /** A CR is left out before LF and shown otherwise: it waits for what comes next. */
+  private hasHeldReturn = false;
   private isStyled = false;
 
-  /** Without `colours`, colour sequences are left out. */
-  constructor(options: { colours: boolean }) {
-    this.colours = options.colours;
+  constructor(colours: boolean) {
+    this.colours = colours;
   }
 
-  /** The clean text of the next bytes. Lines end with LF, and colours end before it. */
-  push(bytes: Uint8Array): string {
-    return this.clean(this.decoder.decode(bytes, { stream: true }), false);
-  }
-
-  /** What was held back, once the stream has ended. */
-  end(): string {
-    const rest = this.clean(this.decoder.decode(), true);
-    if (!this.isStyled) return rest;
-    this.isStyled = false;
-    return rest + SGR_RESET;
-  }
-
-  private clean(chunk: string, isLast: boolean): string {
-    const input = this.held + chunk;
-    this.held = '';
-    if (!this.isStyled && !UNSAFE_OR_FOREIGN.test(input)) return input;
+  /** The clean text. Colours end before each LF. */
+  push(text: string): string {
+    const isPlain = this.state === 'ground' && !this.hasHeldReturn && !this.isStyled;
+    if (isPlain && !UNSAFE_OR_FOREIGN.test(text)) return text;
     let output = '';
-    let from = 0;
-    UNSAFE_IN_TEXT.lastIndex = 0;
-    for (let match = UNSAFE_IN_TEXT.exec(input); match !== null; match = UNSAFE_IN_TEXT.exec(input)) {
-      const at = match.index;
-      output += this.plain(input.slice(from, at));
-      if (!isLast && isUndecided(input, at)) {
-        this.held = input.slice(at);
-        return output;
+    let at = 0;
+    while (at < text.length) {
+      if (this.state === 'ground') {
+        const [clean, next] = this.ground(text, at);
+        output += clean;
+        at = next;
+      } else if (this.state === 'string') {
+        at = this.string(text, at);
+      } else {
+        const taken = this.sequence(text[at] ?? '');
+        if (taken === undefined) continue;
+        output += taken;
+        at++;
       }
-      const [shown, end] = this.unsafe(input, at, match[0]);
-      output += shown;
-      from = end;
-      UNSAFE_IN_TEXT.lastIndex = end;
     }
-    return output + this.plain(input.slice(from));
+    return output;
+  }
+
+  /** What was held back, once the stream has ended. A sequence that has not ended is left out. */
+  end(): string {
+    const rest = (this.hasHeldReturn ? '\u240d' : '') + (this.isStyled ? SGR_RESET : '');
+    this.hasHeldReturn = false;
+    this.isStyled = false;
+    this.state = 'ground';
+    return rest;
+  }
+
+  /** Text up to and with the next unsafe character, and where to go on. */
+  private ground(text: string, at: number): [clean: string, next: number] {
+    const held = this.hasHeldReturn && text[at] !== '\n' ? '\u240d' : '';
+    this.hasHeldReturn = false;
+    UNSAFE_IN_TEXT.lastIndex = at;
+    const match = UNSAFE_IN_TEXT.exec(text);
+    const clean = held + this.plain(text.slice(at, match?.index));
+    if (match === null) return [clean, text.length];
+    const [character] = match;
+    const next = match.index + character.length;
+    if (character === '\r') this.hasHeldReturn = true;
+    else if (character === '\u001b') this.state = 'escape';
+    else return [clean + shownCharacter(character), next];
+    return [clean, next];
   }
 
   /** Text without anything unsafe. A colour ends with its line, so that it reaches neither our labels nor other nodes. */
   private plain(text: string): string {
-    if (!this.isStyled) return text;
-    const lineEnd = text.indexOf('\n');
+    const lineEnd = this.isStyled ? text.indexOf('\n') : -1;
     if (lineEnd < 0) return text;
     this.isStyled = false;
     return text.slice(0, lineEnd) + SGR_RESET + text.slice(lineEnd);
   }
 
-  /** What stands for the unsafe character at `at`, and where the text goes on. */
-  private unsafe(input: string, at: number, character: string): [shown: string, end: number] {
-    if (character === '\r' && input[at + 1] === '\n') return ['', at + 1];
-    if (character === '\u001b') {
-      SGR.lastIndex = at;
-      const sequence = SGR.exec(input);
-      if (sequence !== null) return [this.style(sequence[1] ?? ''), SGR.lastIndex];
-    }
-    return [shownCharacter(character), at + character.length];
+  /** Leaves out the body of a string sequence; returns where to go on. */
+  private string(text: string, at: number): number {
+    STRING_END.lastIndex = at;
+    const end = STRING_END.exec(text);
+    if (end === null) return text.length;
+    this.state = end[0] === '\u001b' ? 'string-escape' : 'ground';
+    return end[0] === '\n' ? end.index : end.index + 1;
   }
 
-  private style(parameters: string): string {
-    if (!this.colours) return '';
-    const kept = keptStyle(parameters);
+  /** One character of a sequence: what it yields, or undefined when it is to be looked at again in the new state. */
+  private sequence(character: string): string | undefined {
+    if (this.state === 'string-escape') {
+      this.state = character === '\\' ? 'ground' : 'escape';
+      return character === '\\' ? '' : undefined;
+    }
+    if (character === '\u001b') {
+      this.state = 'escape';
+      return '';
+    }
+    if (this.state === 'csi') return this.csi(character);
+    if (character >= ' ' && character <= '/') {
+      this.state = 'intermediate';
+      return '';
+    }
+    const isBegin = this.state === 'escape';
+    this.state = 'ground';
+    if (isBegin && character === '[') {
+      this.state = 'csi';
+      this.parameters = '';
+    } else if (isBegin && ']P_^X'.includes(character)) {
+      this.state = 'string';
+    } else if (character < '0' || character > '~') {
+      return undefined;
+    }
+    return '';
+  }
+
+  private csi(character: string): string | undefined {
+    if (character >= ' ' && character <= '?') {
+      if (this.parameters.length <= SGR_PARAMETERS_MAX) this.parameters += character;
+      return '';
+    }
+    this.state = 'ground';
+    if (character < '@' || character > '~') return undefined;
+    if (character !== 'm' || !this.colours) return '';
+    const kept = /^[0-9;:]*$/.test(this.parameters) ? keptStyle(this.parameters) : undefined;
     if (kept === undefined) return '';
     this.isStyled = true;
     return `\u001b[${kept}m`;
   }
 }
 
-/** Whether the end of the input decides what the character at `at` means. */
-function isUndecided(input: string, at: number): boolean {
-  if (input[at] === '\r') return at + 1 === input.length;
-  SGR_BEGINNING.lastIndex = at;
-  return SGR_BEGINNING.test(input);
-}
-
 /** Makes a name, reason or other short text fit for one line of a terminal. */
 export function sanitiseText(text: string): string {
-  return text.replace(UNSAFE_IN_LINE, shownCharacter);
+  const sanitiser = new Sanitiser(false);
+  return (sanitiser.push(text) + sanitiser.end()).replace(/[\n\t]/g, ' ');
 }
 
 /** JSON of a value, on one line, with everything escaped that a terminal might obey or hide. Parses to the same value. */
@@ -143,7 +180,7 @@ const SGR_ITEMS_MAX = 16;
  * that no output can look like one.
  */
 function keptStyle(parameters: string): string | undefined {
-  if (parameters === '') return '0';
+  if (parameters.length > SGR_PARAMETERS_MAX) return undefined;
   const items = parameters.split(';');
   const kept: string[] = [];
   for (let i = 0; i < items.length && kept.length < SGR_ITEMS_MAX; i++) {

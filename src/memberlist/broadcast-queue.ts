@@ -15,14 +15,17 @@ interface Broadcast {
  */
 export class BroadcastQueue {
   private readonly retransmitMult: number;
+  private readonly bytesMax: number;
   /** tiers[t] holds what was sent t times, ordered by falling length, then falling serial. */
   private readonly tiers: Broadcast[][] = [];
   private readonly named = new Map<string, Broadcast>();
   private serial = 0;
   private count = 0;
 
-  constructor(retransmitMult: number) {
+  /** `bytesMax`: what an empty packet has room for. A longer message would wait for ever. */
+  constructor(retransmitMult: number, bytesMax: number) {
     this.retransmitMult = retransmitMult;
+    this.bytesMax = bytesMax;
   }
 
   get length(): number {
@@ -31,7 +34,7 @@ export class BroadcastQueue {
 
   /**
    * Queues a message. A named one replaces the queued one of the same name (news about a node makes older news
-   * worthless). `finished` is called once, when the message was sent often enough or was replaced.
+   * worthless). `finished` is called once, when the message was sent often enough, was replaced or can never be sent.
    */
   queue(bytes: Uint8Array, options: { name?: string; finished?: () => void; transmits?: number } = {}): void {
     const { name, finished, transmits = 0 } = options;
@@ -39,7 +42,8 @@ export class BroadcastQueue {
       const old = this.named.get(name);
       if (old !== undefined) this.remove(old);
     }
-    const broadcast: Broadcast = { bytes, name, serial: this.serial++, finished, transmits };
+    if (bytes.length > this.bytesMax) return finished?.();
+    const broadcast: Broadcast = { bytes: owned(bytes), name, serial: this.serial++, finished, transmits };
     this.insert(broadcast);
     if (name !== undefined) this.named.set(name, broadcast);
   }
@@ -51,11 +55,12 @@ export class BroadcastQueue {
     const taken: Broadcast[] = [];
     let left = budgetBytes;
     for (const tier of this.tiers) {
-      for (const broadcast of tier) {
-        const cost = broadcast.bytes.length + overheadBytes;
-        if (cost > left) continue;
-        left -= cost;
+      let at = firstWithin(tier, left - overheadBytes);
+      while (at < tier.length) {
+        const broadcast = tier[at] as Broadcast;
+        left -= broadcast.bytes.length + overheadBytes;
         taken.push(broadcast);
+        at = Math.max(at + 1, firstWithin(tier, left - overheadBytes));
       }
     }
     for (const broadcast of taken) this.sent(broadcast, limit);
@@ -65,10 +70,9 @@ export class BroadcastQueue {
   /** Keeps at most `max` messages, dropping the most often sent (Serf's guard against a queue that grows without end). */
   prune(max: number): void {
     for (let t = this.tiers.length - 1; t >= 0 && this.count > max; t--) {
-      for (const broadcast of [...(this.tiers[t] ?? [])].reverse()) {
-        if (this.count <= max) return;
-        this.remove(broadcast);
-      }
+      const tier = this.tiers[t] as Broadcast[];
+      for (let last = tier.at(-1); last !== undefined && this.count > max; last = tier.at(-1))
+        this.remove(last);
     }
   }
 
@@ -100,6 +104,23 @@ export class BroadcastQueue {
     tier.splice(position(tier, broadcast), 1);
     this.count--;
   }
+}
+
+/** A message that came in a packet is a view: kept as it is, it would keep the whole packet. */
+function owned(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+}
+
+/** The first of a tier, and so the longest, that has at most `bytes`. */
+function firstWithin(tier: readonly Broadcast[], bytes: number): number {
+  let low = 0;
+  let high = tier.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((tier[middle] as Broadcast).bytes.length > bytes) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Where a broadcast stands, or would stand, in its tier. */

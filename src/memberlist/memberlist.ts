@@ -9,7 +9,7 @@ import { retransmitLimit } from './formulas.ts';
 import { Membership } from './membership.ts';
 import { decodePacketMessage, encodeUser, type PacketMessage } from './messages.ts';
 import { endpointOf, isLive, type NodeEntry, NodeTable } from './node-table.ts';
-import { Outbox } from './outbox.ts';
+import { gossipBytesMax, Outbox } from './outbox.ts';
 import { openPacket } from './packet.ts';
 import { Counters, type Delegate, type Output, type StreamId } from './ports.ts';
 import { Prober, type TcpPing } from './prober.ts';
@@ -41,7 +41,7 @@ export class Memberlist {
     this.delegate = delegate;
     this.clock = now;
     this.table = new NodeTable(rng);
-    this.queue = new BroadcastQueue(config.profile.retransmitMult);
+    this.queue = new BroadcastQueue(config.profile.retransmitMult, gossipBytesMax(config.keyring));
     this.awareness = new Awareness(config.profile.awarenessMaxMultiplier);
     const { table, queue, awareness, counters } = this;
     const parts = { config, table, queue, awareness, delegate, counters, rng };
@@ -146,9 +146,9 @@ export class Memberlist {
    * Sends a user message at once to `count` random live nodes: eager push, the first hop of a broadcast that does not
    * wait for the next gossip tick. Returns how many got it, so that the caller charges its retransmit budget.
    */
-  pushUser(payload: Uint8Array, count: number, except?: string): number {
+  pushUser(payload: Uint8Array, count: number, suits: (node: NodeEntry) => boolean = () => true): number {
     const wanted = (node: NodeEntry): boolean =>
-      isLive(node) && node.name !== this.config.name && node.name !== except;
+      isLive(node) && node.name !== this.config.name && suits(node);
     const nodes = this.table.pick(count, wanted);
     const message = encodeUser(payload);
     for (const node of nodes) this.outbox.packet(endpointOf(node), message, node);
@@ -211,7 +211,9 @@ export class Memberlist {
   private nextGossipAt(): Millis {
     const { gossipIntervalMs } = this.config.profile;
     const passed = Math.floor((this.lastGossipAt - this.gossipPhase) / gossipIntervalMs) + 1;
-    return this.gossipPhase + Math.max(0, passed) * gossipIntervalMs;
+    const at = this.gossipPhase + Math.max(0, passed) * gossipIntervalMs;
+    // Rounding must not bring back the tick that has just been.
+    return at > this.lastGossipAt ? at : at + gossipIntervalMs;
   }
 
   private gossip(): void {

@@ -5,12 +5,13 @@ import type { Awareness } from './awareness.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
 import type { MemberlistConfig } from './config.ts';
 import { suspicionTimeoutMs } from './formulas.ts';
+import { isNewerIncarnation, nextIncarnation } from './incarnation.ts';
 import { type Alive, type Dead, encodeAlive, encodeDead, encodeSuspect, type Suspect } from './messages.ts';
-import type { NodeEntry, NodeTable } from './node-table.ts';
+import { isNameWithinBounds, META_BYTES_MAX, type NodeEntry, type NodeTable } from './node-table.ts';
 import type { Counters, Delegate } from './ports.ts';
 import type { PushPullNode } from './stream.ts';
 import { Suspicion } from './suspicion.ts';
-import { isUsableVersion } from './versions.ts';
+import { isCompatible, isUsableVersion } from './versions.ts';
 
 const NO_VERSIONS = new Uint8Array(6);
 
@@ -51,7 +52,7 @@ export class Membership {
   /** Puts the local node, with the meta that the delegate has now, into the table or refreshes it there. */
   announceSelf(now: Millis, finished?: () => void): void {
     const { name, addr, port, vsn } = this.parts.config;
-    this.incarnation++;
+    this.incarnation = nextIncarnation(this.incarnation);
     const alive = {
       incarnation: this.incarnation,
       node: name,
@@ -75,13 +76,19 @@ export class Membership {
     const isSelf = news.node === config.name;
     if (isSelf && this.isLeaving) return;
     if (news.vsn.length > 0 && !isUsableVersion(news.vsn)) return counters.count('alive-bad-version');
+    // About ourselves nothing is passed over: other programs may believe it, so it must be refuted.
+    if (!isSelf && !isCompatible(config.vsn, news.vsn)) return counters.count('alive-incompatible');
+    if (!isSelf && (news.meta.length > META_BYTES_MAX || !isNameWithinBounds(news.node))) {
+      return counters.count('alive-too-long');
+    }
     const known = this.parts.table.get(news.node) ?? this.stranger(now, news);
     if (known === undefined) return;
     const moved = !equalBytes(known.addr, news.addr) || known.port !== news.port;
     // A name may move to another address only after its owner left: anything else is two machines with one name.
     if (moved && known.state !== 'left') return delegate.conflict(now, known, news);
-    if (isSelf ? news.incarnation < known.incarnation : !moved && news.incarnation <= known.incarnation)
-      return;
+    if (isSelf && isNewerIncarnation(known.incarnation, news.incarnation)) return;
+    const isFirst = known.incarnation === 0;
+    if (!isSelf && !moved && !isFirst && !isNewerIncarnation(news.incarnation, known.incarnation)) return;
     this.dropSuspicion(known);
     if (isSelf && options.bootstrap !== true) return this.answerAboutSelf(now, known, news);
     this.accept(now, known, news, options.finished);
@@ -90,7 +97,7 @@ export class Membership {
   suspect(now: Millis, news: Suspect): void {
     const { config, table, queue } = this.parts;
     const known = table.get(news.node);
-    if (known === undefined || news.incarnation < known.incarnation) return;
+    if (known === undefined || isNewerIncarnation(known.incarnation, news.incarnation)) return;
     if (known.suspicion !== undefined) {
       if (known.suspicion.confirm(news.from)) queue.queue(encodeSuspect(news), { name: news.node });
       return;
@@ -108,7 +115,7 @@ export class Membership {
   dead(now: Millis, news: Dead, finished?: () => void): void {
     const { config, table, queue, delegate } = this.parts;
     const known = table.get(news.node);
-    if (known === undefined || news.incarnation < known.incarnation) return finished?.();
+    if (known === undefined || isNewerIncarnation(known.incarnation, news.incarnation)) return finished?.();
     this.dropSuspicion(known);
     if (known.state === 'dead' || known.state === 'left') return finished?.();
     if (news.node === config.name && !this.isLeaving) return this.refute(now, known, news.incarnation);
@@ -159,8 +166,9 @@ export class Membership {
       changedAt: now,
       suspicion: undefined,
     };
-    this.parts.table.add(node);
-    return node;
+    if (this.parts.table.add(node)) return node;
+    this.parts.counters.count('node-table-full');
+    return undefined;
   }
 
   private accept(now: Millis, known: NodeEntry, news: Alive, finished: (() => void) | undefined): void {
@@ -168,7 +176,7 @@ export class Membership {
     queue.queue(encodeAlive(news), { name: news.node, ...(finished === undefined ? {} : { finished }) });
     const before = known.state;
     const metaChanged = !equalBytes(known.meta, news.meta);
-    if (news.vsn.length > 0) known.vsn = news.vsn;
+    known.vsn = news.vsn;
     known.incarnation = news.incarnation;
     known.meta = news.meta;
     known.addr = news.addr;
@@ -191,7 +199,8 @@ export class Membership {
 
   /** Outbids an accusation against the local node, and trusts its own health a little less for having been accused. */
   private refute(now: Millis, self: NodeEntry, accused: number): void {
-    this.incarnation = Math.max(this.incarnation + 1, accused + 1) >>> 0;
+    const last = isNewerIncarnation(accused, this.incarnation) ? accused : this.incarnation;
+    this.incarnation = nextIncarnation(last);
     this.parts.awareness.apply(1);
     self.incarnation = this.incarnation;
     if (self.state !== 'alive') {

@@ -1,7 +1,18 @@
+import { utf8 } from '../lib/bytes.ts';
 import { type Endpoint, ipText } from '../lib/net-address.ts';
 import type { Rng } from '../lib/rng.ts';
 import type { Millis } from '../lib/time.ts';
 import type { Suspicion } from './suspicion.ts';
+
+/**
+ * Most nodes in the table. Whoever holds the cluster key can invent names without end; a table full of the largest
+ * entries still fits a push/pull (20 MiB), so that an invasion does not stop anti-entropy.
+ */
+export const NODES_MAX = 10_000;
+/** The longest name that is believed, in bytes: a host name has 253 at most. */
+export const NODE_NAME_BYTES_MAX = 255;
+/** memberlist's MetaMaxSize. Its members keep to it, or their alive messages would not fit a packet. */
+export const META_BYTES_MAX = 512;
 
 export type NodeState = 'alive' | 'suspect' | 'dead' | 'left';
 
@@ -32,6 +43,11 @@ export function endpointOf(node: { addr: Uint8Array; port: number }): Endpoint {
   return { host: ipText(node.addr) ?? '0.0.0.0', port: node.port };
 }
 
+/** Whether a name is short enough to be a member's. */
+export function isNameWithinBounds(name: string): boolean {
+  return name.length <= NODE_NAME_BYTES_MAX && utf8(name).length <= NODE_NAME_BYTES_MAX;
+}
+
 /** All nodes that memberlist knows, by name and in probing order. */
 export class NodeTable {
   private readonly byName = new Map<string, NodeEntry>();
@@ -58,13 +74,18 @@ export class NodeTable {
     return this.order;
   }
 
-  /** Adds a node at a random place of the probing order, so that a new node is probed as soon as any other. */
-  add(node: NodeEntry): void {
+  /**
+   * Adds a node at a random place of the probing order, so that a new node is probed as soon as any other. In a full
+   * table the node that is gone for longest makes room; false when all are here.
+   */
+  add(node: NodeEntry): boolean {
+    if (this.order.length >= NODES_MAX && !this.makeRoom()) return false;
     this.byName.set(node.name, node);
     this.order.push(node);
     const at = this.rng.below(this.order.length);
     this.order[this.order.length - 1] = this.order[at] as NodeEntry;
     this.order[at] = node;
+    return true;
   }
 
   /** Forgets every node that `gone` says, then shuffles the probing order. */
@@ -83,17 +104,25 @@ export class NodeTable {
     const n = this.order.length;
     const picked: NodeEntry[] = [];
     if (n >= 3 * count) {
-      // memberlist's kRandomNodes: up to 3n draws. Cheaper than a shuffle when most nodes are wanted.
-      for (let draws = 0; draws < 3 * n && picked.length < count; draws++) {
+      // memberlist's kRandomNodes: cheaper than a shuffle when most nodes are wanted. When few are, drawing on would
+      // be dearer (memberlist goes up to 3n draws), and could still miss them.
+      for (let draws = 0; draws < 4 * count && picked.length < count; draws++) {
         const node = this.order[this.rng.below(n)] as NodeEntry;
         if (wanted(node) && !picked.includes(node)) picked.push(node);
       }
-      return picked;
+      if (picked.length === count) return picked;
     }
-    for (const node of this.rng.shuffle([...this.order])) {
-      if (picked.length === count) break;
-      if (wanted(node)) picked.push(node);
+    return this.rng.shuffle(this.order.filter(wanted)).slice(0, count);
+  }
+
+  private makeRoom(): boolean {
+    let oldest: NodeEntry | undefined;
+    for (const node of this.order) {
+      if (!isLive(node) && (oldest === undefined || node.changedAt < oldest.changedAt)) oldest = node;
     }
-    return picked;
+    if (oldest === undefined) return false;
+    this.byName.delete(oldest.name);
+    this.order.splice(this.order.indexOf(oldest), 1);
+    return true;
   }
 }

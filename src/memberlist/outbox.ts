@@ -3,10 +3,11 @@ import type { Rng } from '../lib/rng.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
 import { encodeCompound } from './compound.ts';
 import type { MemberlistConfig } from './config.ts';
+import type { Keyring } from './keyring.ts';
 import { encodeUser } from './messages.ts';
 import { type NodeEntry, type NodeTable, protocolMax } from './node-table.ts';
 import { PACKET_BYTES_MAX, packetOverhead, sealPacket } from './packet.ts';
-import type { Delegate, Output } from './ports.ts';
+import type { Counters, Delegate, Output } from './ports.ts';
 import { sealStream } from './stream.ts';
 
 /** A compound counts its parts in one byte; releases before 0.3.2 compute twice that count in eight bits. */
@@ -17,12 +18,18 @@ const PART_BYTES = 2;
 const USER_PART_BYTES = PART_BYTES + 1;
 const PMAX_WITH_CRC = 5;
 
+/** The longest message that gossip can carry: what a packet has room for, where it is the only one. */
+export function gossipBytesMax(keyring: Keyring | undefined): number {
+  return PACKET_BYTES_MAX - packetOverhead(keyring) - PART_BYTES - USER_PART_BYTES;
+}
+
 /** Builds, seals and collects what is to be sent. */
 export class Outbox {
   private readonly config: MemberlistConfig;
   private readonly table: NodeTable;
   private readonly queue: BroadcastQueue;
   private readonly delegate: Delegate;
+  private readonly counters: Counters;
   private readonly rng: Rng;
   private outputs: Output[] = [];
 
@@ -31,12 +38,14 @@ export class Outbox {
     table: NodeTable;
     queue: BroadcastQueue;
     delegate: Delegate;
+    counters: Counters;
     rng: Rng;
   }) {
     this.config = parts.config;
     this.table = parts.table;
     this.queue = parts.queue;
     this.delegate = parts.delegate;
+    this.counters = parts.counters;
     this.rng = parts.rng;
   }
 
@@ -53,6 +62,8 @@ export class Outbox {
 
   /** Sends one message, bare. `node` is the addressee's record where it is at hand: it decides about the CRC header. */
   packet(to: Endpoint, message: Uint8Array, node?: NodeEntry): void {
+    // Answers go where messages say. Nobody listens at port 0, and the system's send call refuses it.
+    if (to.port === 0) return this.counters.count('send-port-zero');
     const bytes = sealPacket(message, {
       compress: this.config.compression,
       crc: node !== undefined && protocolMax(node) >= PMAX_WITH_CRC,

@@ -37,6 +37,7 @@ export interface Delegate {
   takeBroadcasts(overheadBytes: number, budgetBytes: number): Uint8Array[];
   hasBroadcasts(): boolean;
   localState(join: boolean): Uint8Array;
+  /** `join`: the exchange was ours, to join through that node. */
   mergeRemoteState(now: Millis, state: Uint8Array, join: boolean): void;
   joined(now: Millis, node: NodeEntry): void;
   left(now: Millis, node: NodeEntry): void;

@@ -73,14 +73,15 @@ export class Prober {
 
   nextWake(): Millis {
     const { probe } = this;
-    let next = probe === undefined ? this.nextProbeAt : earliest(probe.escalateAt, probe.deadline);
-    for (const relay of this.relays.values()) next = earliest(next, relay.until);
+    const next = probe === undefined ? this.nextProbeAt : earliest(probe.escalateAt, probe.deadline);
+    // Relays stand in the order of their deadlines: all have the same time.
+    for (const relay of this.relays.values()) return earliest(next, relay.until);
     return next;
   }
 
   tick(now: Millis): void {
     for (const [seqNo, relay] of this.relays) {
-      if (relay.until > now) continue;
+      if (relay.until > now) break;
       this.relays.delete(seqNo);
       if (relay.wantsNack) this.outbox.packetWithGossip(relay.to, encodeNack({ seqNo: relay.seqNo }));
     }

@@ -42,6 +42,7 @@ type Stream =
       readonly done: ExchangeDone;
       readonly expects: 'pushPull' | 'ack';
       readonly seqNo: number;
+      readonly join: boolean;
     };
 
 /** Everything that goes over TCP: push/pull for joining and anti-entropy, TCP pings, and the door to fanout's own streams. */
@@ -85,6 +86,7 @@ export class Sync {
       done,
       expects: 'pushPull',
       seqNo: 0,
+      join,
       until: now + this.parts.config.profile.tcpTimeoutMs,
     });
   }
@@ -97,7 +99,7 @@ export class Sync {
     until: Millis,
     done: ExchangeDone,
   ): void {
-    this.dial(now, endpointOf(node), message, { done, expects: 'ack', seqNo, until });
+    this.dial(now, endpointOf(node), message, { done, expects: 'ack', seqNo, join: false, until });
   }
 
   /** A peer opened a stream. */
@@ -145,7 +147,7 @@ export class Sync {
     now: Millis,
     to: Endpoint,
     message: Uint8Array,
-    options: { done: ExchangeDone; expects: 'pushPull' | 'ack'; seqNo: number; until: Millis },
+    options: { done: ExchangeDone; expects: 'pushPull' | 'ack'; seqNo: number; join: boolean; until: Millis },
   ): void {
     const id = ++this.lastId;
     const reader = new StreamReader(this.parts.config.keyring);
@@ -157,11 +159,26 @@ export class Sync {
   private admit(id: StreamId, stream: Extract<Stream, { kind: 'inbound' }>, bytes: number): boolean {
     stream.buffered += bytes;
     this.inboundBytes += bytes;
-    if (this.inboundBytes <= INBOUND_BUFFER_BYTES_MAX) return true;
-    this.parts.counters.count('stream-memory');
-    this.forget(id);
-    this.outbox.push({ kind: 'close', id });
-    return false;
+    while (this.inboundBytes > INBOUND_BUFFER_BYTES_MAX) {
+      // Who holds most makes room, so that a hoard does not shut out those who come with little.
+      const largest = this.largestInbound() ?? id;
+      this.parts.counters.count('stream-memory');
+      this.forget(largest);
+      this.outbox.push({ kind: 'close', id: largest });
+      if (largest === id) return false;
+    }
+    return true;
+  }
+
+  private largestInbound(): StreamId | undefined {
+    let largest: StreamId | undefined;
+    let most = 0;
+    for (const [id, stream] of this.streams) {
+      if (stream.kind !== 'inbound' || stream.buffered <= most) continue;
+      largest = id;
+      most = stream.buffered;
+    }
+    return largest;
   }
 
   private forget(id: StreamId): void {
@@ -204,7 +221,7 @@ export class Sync {
         return;
       case 'pushPull':
         this.reply(id, encodePushPull(this.localState(message.join)));
-        this.merge(now, message);
+        this.merge(now, message, false);
         break;
       case 'ping':
         if (message.node === '' || message.node === this.parts.config.name) {
@@ -242,18 +259,19 @@ export class Sync {
       );
     }
     if (message.kind !== 'pushPull') return;
-    const failure = this.merge(now, message);
+    const failure = this.merge(now, message, stream.join);
     stream.done(now, failure === undefined ? undefined : `${where}: ${failure}`);
   }
 
-  private merge(now: Millis, remote: PushPull): string | undefined {
-    const failure = incompatibility(this.parts.table.all(), remote.nodes);
+  /** `join`: we asked, in order to join. What the message says of joining is the asker's word, or an echo of ours. */
+  private merge(now: Millis, remote: PushPull, join: boolean): string | undefined {
+    const failure = incompatibility(this.parts.config, remote.nodes);
     if (failure !== undefined) {
       this.parts.counters.count('merge-incompatible');
       return failure;
     }
     this.membership.merge(now, remote.nodes);
-    if (remote.userState.length > 0) this.parts.delegate.mergeRemoteState(now, remote.userState, remote.join);
+    if (remote.userState.length > 0) this.parts.delegate.mergeRemoteState(now, remote.userState, join);
     return undefined;
   }
 

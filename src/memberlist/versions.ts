@@ -1,4 +1,3 @@
-import type { NodeEntry } from './node-table.ts';
 import type { PushPullNode } from './stream.ts';
 
 /** True when a version vector with at least [PMin, PMax, PCur] makes sense (memberlist, aliveNode). */
@@ -8,33 +7,31 @@ export function isUsableVersion(vsn: Uint8Array): boolean {
   return vsn.length >= 6 && min > 0 && max > 0 && min <= max;
 }
 
+/** Whether each of two nodes speaks, in both protocols, what the other understands. */
+export function isCompatible(own: Uint8Array, other: Uint8Array): boolean {
+  return isUsableVersion(other) && understands(own, other) && understands(other, own);
+}
+
+/** Six bytes: the range and current version of memberlist's protocol, then of the delegate's. */
+function understands(a: Uint8Array, b: Uint8Array): boolean {
+  const [pMin = 0, pMax = 0, , dMin = 0, dMax = 0] = a;
+  const [, , protocol = 0, , , delegate = 0] = b;
+  return pMin <= protocol && protocol <= pMax && dMin <= delegate && delegate <= dMax;
+}
+
 /**
- * Why two views cannot be merged, or undefined when they can: every node's current protocol and delegate version must
- * be understood by every alive node (memberlist, verifyProtocol). Remote nodes that sent no versions are left out of the
- * range but must satisfy it, as they would in the real program.
+ * Why nothing can be had of another view, or undefined when something can: one alive node at least must be compatible.
+ * memberlist (verifyProtocol) compares all with all and drops the whole view for one odd entry, so that a single member
+ * with forged versions ends joining and anti-entropy for everybody; here each node is judged for itself, as its alive
+ * message is.
  */
 export function incompatibility(
-  local: readonly NodeEntry[],
+  own: { readonly name: string; readonly vsn: Uint8Array },
   remote: readonly PushPullNode[],
 ): string | undefined {
-  const range = { pMin: 0, pMax: 255, dMin: 0, dMax: 255 };
-  const narrow = (vsn: Uint8Array): void => {
-    range.pMin = Math.max(range.pMin, vsn[0] ?? 0);
-    range.pMax = Math.min(range.pMax, vsn[1] ?? 0);
-    range.dMin = Math.max(range.dMin, vsn[3] ?? 0);
-    range.dMax = Math.min(range.dMax, vsn[4] ?? 0);
-  };
-  for (const node of remote) if (node.state === 0 && node.vsn.length > 0) narrow(node.vsn);
-  for (const node of local) if (node.state === 'alive') narrow(node.vsn);
-  for (const node of [...remote, ...local]) {
-    const protocol = node.vsn[2] ?? 0;
-    const delegate = node.vsn[5] ?? 0;
-    if (protocol < range.pMin || protocol > range.pMax) {
-      return `${node.name} speaks protocol ${protocol}, outside [${range.pMin}, ${range.pMax}]`;
-    }
-    if (delegate < range.dMin || delegate > range.dMax) {
-      return `${node.name} speaks delegate protocol ${delegate}, outside [${range.dMin}, ${range.dMax}]`;
-    }
-  }
-  return undefined;
+  const alive = remote.filter((node) => node.state === 0 && node.name !== own.name);
+  const [first] = alive;
+  if (first === undefined || alive.some((node) => isCompatible(own.vsn, node.vsn))) return undefined;
+  const [theirs, ours] = [first.vsn, own.vsn].map((vsn) => `[${vsn.join(', ')}]`);
+  return `incompatible versions: ${first.name} speaks ${theirs}, we speak ${ours}`;
 }

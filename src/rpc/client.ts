@@ -85,22 +85,39 @@ export class RpcClient {
     await this.call({ command: 'fanout-run', ...request }, 'none');
   }
 
-  /** Turns the whole conversation into the raw stream of one answer; `rest` is what of it has arrived already. */
+  /**
+   * Turns the whole conversation into the raw stream of one answer; `rest` is what of it has arrived already. When the
+   * agent refuses, the conversation ends.
+   */
   async answer(stream: number): Promise<{ connection: ByteStream; rest: Uint8Array }> {
     const early: Uint8Array[] = [];
-    let deliver: ((chunk: Uint8Array) => void) | undefined;
     this.rawNext = (rest) => {
       early.push(rest);
-      this.raw = (chunk) => (deliver === undefined ? early.push(chunk) : deliver(chunk));
+      this.raw = (chunk) => void early.push(chunk);
     };
-    await this.call({ command: 'fanout-answer', stream }, 'none');
-    const connection: ByteStream = {
-      ...this.connection,
-      onData: (listener) => {
-        deliver = listener;
+    try {
+      await this.call({ command: 'fanout-answer', stream }, 'none');
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    const { connection } = this;
+    return {
+      rest: concatBytes(...early.splice(0)),
+      connection: {
+        write: (bytes) => connection.write(bytes),
+        onDrain: (listener) => connection.onDrain(listener),
+        onData: (listener) => {
+          this.raw = listener;
+          for (const chunk of early.splice(0)) listener(chunk);
+        },
+        onClose: (listener) => connection.onClose(listener),
+        pause: () => connection.pause(),
+        resume: () => connection.resume(),
+        end: () => connection.end(),
+        destroy: () => connection.destroy(),
       },
     };
-    return { connection, rest: concatBytes(...early) };
   }
 
   close(): void {
@@ -112,8 +129,11 @@ export class RpcClient {
     const seq = ++this.lastSeq;
     const body = requestBody(request);
     const header = encodeRpc({ Command: request.command, Seq: seq });
+    const reply = new Promise<MsgpackValue>((resolve, reject) => {
+      this.pending.set(seq, { body: replyBody, resolve, reject });
+    });
     this.connection.write(body === undefined ? header : concatBytes(header, encodeRpc(body)));
-    return new Promise((resolve, reject) => this.pending.set(seq, { body: replyBody, resolve, reject }));
+    return reply;
   }
 
   private received(chunk: Uint8Array): void {

@@ -1,10 +1,11 @@
 import { concatBytes, EMPTY } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/errors.ts';
 import { decodeValue, type MsgpackValue } from '../lib/msgpack.ts';
 import { ValueScanner } from '../lib/msgpack-scanner.ts';
 
 /**
  * Reads a sequence of msgpack values, as Serf's RPC sends them without any framing, from chunks as they come. Linear
- * time in total; holds one incomplete value at most.
+ * time in total; holds one value and one chunk at most, however slowly the values are taken.
  */
 export class ValueReader {
   private readonly maxBytes: number;
@@ -19,8 +20,11 @@ export class ValueReader {
     this.scanner = new ValueScanner(0, maxBytes);
   }
 
-  /** Takes the next bytes of the stream. */
+  /** Takes the next bytes of the stream. Throws DecodeError when as much as a value may have is waiting already. */
   push(chunk: Uint8Array): void {
+    if (this.length - this.used > this.maxBytes) {
+      throw new DecodeError('backlog', `more than ${this.maxBytes} bytes wait to be read`);
+    }
     if (this.used === this.length) {
       this.buffer = chunk;
       this.used = 0;

@@ -146,7 +146,7 @@ export function requestBody(request: Request): Encodable | undefined {
     case 'auth':
       return { AuthKey: request.authKey };
     case 'event':
-      return { Coalesce: request.coalesce, Name: request.name, Payload: request.payload };
+      return { Coalesce: request.coalesce, Name: request.name, Payload: orNil(request.payload) };
     case 'force-leave':
       return { Node: request.node, Prune: request.prune };
     case 'join':
@@ -156,13 +156,13 @@ export function requestBody(request: Request): Encodable | undefined {
     case 'stop':
       return { Stop: request.stop };
     case 'tags':
-      return { DeleteTags: [...request.deleteTags], Tags: Object.fromEntries(request.tags) };
+      return { DeleteTags: orNil(request.deleteTags), Tags: mapOrNil(request.tags) };
     case 'query':
       return {
-        FilterNodes: [...request.filterNodes],
-        FilterTags: Object.fromEntries(request.filterTags),
+        FilterNodes: orNil(request.filterNodes),
+        FilterTags: mapOrNil(request.filterTags),
         Name: request.name,
-        Payload: request.payload,
+        Payload: orNil(request.payload),
         RelayFactor: request.relayFactor,
         RequestAck: request.requestAck,
         Timeout: request.timeoutNs,
@@ -179,4 +179,13 @@ export function requestBody(request: Request): Encodable | undefined {
     default:
       return undefined;
   }
+}
+
+/** Nil is how Serf writes what was not given. */
+function orNil(list: Uint8Array | readonly string[]): Encodable {
+  return list.length === 0 ? null : list;
+}
+
+function mapOrNil(map: ReadonlyMap<string, string>): Encodable {
+  return map.size === 0 ? null : Object.fromEntries(map);
 }

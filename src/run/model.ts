@@ -135,7 +135,7 @@ export function reduceRun(state: RunState, event: RunEvent, now: Millis): RunSta
     case 'timeout':
       return stopping(state, now, 'unreachable', '');
     case 'grace-over':
-      return conclude(state, now);
+      return state.phase === 'stopping' ? conclude(state, now) : state;
     case 'agent-lost':
       return endAll(
         state,
@@ -163,9 +163,10 @@ function reduceTarget(run: RunState, target: Target, event: TargetEvent, now: Mi
     case 'acked':
       return target.state === 'pending' ? { ...target, state: 'acked' } : target;
     case 'accepted':
+      if (target.state !== 'pending' && target.state !== 'acked') return target;
       return { ...target, state: 'accepted', rule: event.rule, firstSeen: event.firstSeen };
     case 'started':
-      return { ...target, state: 'running', startedAt: now };
+      return target.state === 'accepted' ? { ...target, state: 'running', startedAt: now } : target;
     case 'output': {
       const key = event.stream === 'stdout' ? 'stdoutBytes' : 'stderrBytes';
       return { ...target, [key]: target[key] + event.bytes };
@@ -202,8 +203,9 @@ function ended(
     return final(target, now, 'timed-out', `killed by the node after ${Math.round(durationMs)} ms`, facts);
   }
   if (cause === 'cancelled') {
-    const state = run.interrupted ? 'cancelled' : 'timed-out';
-    return final(target, now, state, 'killed', facts);
+    // Nobody here asked for it: the agent there was stopped.
+    if (run.phase === 'running') return final(target, now, 'cancelled', 'killed by its own node', facts);
+    return final(target, now, run.interrupted ? 'cancelled' : 'timed-out', 'killed', facts);
   }
   const reason =
     cause === 'output-limit' ? 'killed: it wrote more than the policy allows; the output is cut' : '';
@@ -243,7 +245,8 @@ function conclude(state: RunState, now: Millis): RunState {
 }
 
 function stopped(state: RunState, target: Target, now: Millis): Target {
-  const reason = target.state === 'running' ? 'the kill was not confirmed' : 'stopped before it began';
+  const reason =
+    target.state === 'running' ? 'the kill was not confirmed: it may still run' : 'stopped before it began';
   return final(target, now, state.interrupted ? 'cancelled' : 'timed-out', reason);
 }
 

@@ -95,8 +95,7 @@ export class Gate {
     if (unfit !== undefined) return refused('argv', '', unfit);
     const decision = decide(policy, { operator, tags: this.context.tags(), argv: body.argv, unixMs });
     if (decision.effect === 'deny') {
-      const why = decision.why === undefined ? decision.reason : `${decision.reason} (${decision.why})`;
-      return refused(decision.code, decision.rule ?? '', why);
+      return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
     }
     return { kind: 'admitted', envelope, operator, decision };
   }

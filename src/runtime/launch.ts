@@ -42,25 +42,25 @@ export interface LaunchRefusal {
 
 /** Plans the start of a command. Only programs of the Debian base are used, and bwrap for the two sandboxes. */
 export function planLaunch(spec: CommandSpec): Launch | LaunchRefusal {
-  const ownUid = process.getuid?.() ?? 0;
+  const isRoot = ownUid() === 0;
   const { user } = spec;
-  if (ownUid === 0 && user === undefined) {
+  if (isRoot && user === undefined) {
     return { reason: 'the agent runs as root and no account is given for the command', hint: NO_ROOT_HINT };
   }
-  if (user !== undefined && ownUid !== 0 && user.uid !== ownUid) {
+  if (user !== undefined && !isRoot && user.uid !== ownUid()) {
     return {
-      reason: `the agent runs as uid ${ownUid} and cannot run a command as "${user.name}"`,
+      reason: `the agent runs as uid ${ownUid()} and cannot run a command as "${user.name}"`,
       hint: 'Run the agent as root.',
     };
   }
-  if (spec.sandbox === 'none') return unconfined(spec, ownUid === 0 ? user : undefined);
+  if (spec.sandbox === 'none') return unconfined(spec, isRoot ? user : undefined);
   if (user?.uid === 0) {
     return {
       reason: `sandbox "${spec.sandbox}" cannot hold root: the kernel goes by the real user`,
       hint: NO_ROOT_HINT,
     };
   }
-  return confined(spec, ownUid === 0 ? user : undefined);
+  return confined(spec, isRoot ? user : undefined);
 }
 
 const NO_ROOT_HINT = 'Give the rule a "user" without privileges, such as fanout-run.';
@@ -80,7 +80,7 @@ function confined(spec: CommandSpec, account: RunAs | undefined): Launch | Launc
     bwrap,
     ...sandboxArguments(spec, { status: STATUS_DESCRIPTOR, seccomp: SECCOMP_DESCRIPTOR }),
     // Inside, so that each sandbox has a process count of its own.
-    ...limited(prlimit, spec),
+    ...limited(prlimit, spec, account === undefined ? ownUid() : undefined),
     ...program(spec),
   ];
   // Node drops supplementary groups, so an account that has some needs setpriv.
@@ -109,7 +109,7 @@ function unconfined(spec: CommandSpec, account: RunAs | undefined): Launch | Lau
     '--pdeathsig',
     'KILL',
     '--',
-    ...limited(prlimit, spec),
+    ...limited(prlimit, spec, account?.uid ?? ownUid()),
   ];
   if (account !== undefined && canMakeNamespaces()) {
     const line = [
@@ -138,8 +138,12 @@ function program(spec: CommandSpec): string[] {
   return [spec.path, ...spec.argv.slice(1)];
 }
 
-function limited(prlimit: string, spec: CommandSpec): string[] {
-  return [prlimit, ...limitArguments(spec), '--'];
+function limited(prlimit: string, spec: CommandSpec, sharedUid: number | undefined): string[] {
+  return [prlimit, ...limitArguments(spec, sharedUid), '--'];
+}
+
+function ownUid(): number {
+  return process.getuid?.() ?? 0;
 }
 
 function accountArguments(account: RunAs): string[] {

@@ -1,14 +1,20 @@
 import { basename } from 'node:path';
 import { concatBytes, EMPTY } from '../lib/bytes.ts';
 import type { CommandSpec } from './command-spec.ts';
+import { SEARCH_PATH } from './resolve-program.ts';
 
 /** A launcher says why it failed in one line; what is longer than this comes from the program. */
 const HELD_BYTES_MAX = 4096;
 
 /** Programs that stand before the command's own and write to the same stderr. */
 const LAUNCHERS = ['bwrap', 'prlimit', 'setpriv', 'unshare', 'timeout'];
-/** What they print, each behind its own name, when they could not do their part. */
-const LAUNCHER_FAILURE = /^(setpriv|unshare|(?:prlimit|timeout)(?=: failed to )): ([^\n]+)\n$/;
+/** How their lines begin: with the bare name, or with the path they were called by. */
+const LAUNCHER_PREFIXES = LAUNCHERS.flatMap((name) =>
+  [name, ...SEARCH_PATH.map((directory) => `${directory}/${name}`)].map((called) => `${called}: `),
+);
+/** What they print when they could not do their part. */
+const LAUNCHER_FAILURE =
+  /^(?:\/[a-z/]+\/)?(setpriv|unshare|(?:prlimit|timeout)(?=: (?:failed to|fork system call failed))): [^\n]+\n$/;
 /** Their exit codes then. */
 const LAUNCHER_FAILURE_CODES = [1, 125, 126, 127];
 
@@ -42,7 +48,7 @@ export class HeldText {
 }
 
 function couldBeLauncher(text: string): boolean {
-  return LAUNCHERS.some((name) => text.startsWith(`${name}: `) || `${name}: `.startsWith(text));
+  return LAUNCHER_PREFIXES.some((prefix) => text.startsWith(prefix) || prefix.startsWith(text));
 }
 
 /** What is known when all launchers have ended. */

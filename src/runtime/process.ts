@@ -179,10 +179,10 @@ class Command implements RunningCommand {
   }
 
   private overflow(): void {
-    // What would still come must not be passed on.
-    for (const output of this.outputs) output.destroy();
     if (this.cause === 'exit') this.cause = 'output-limit';
+    // First the end and then the pipes, or a program could still report on the broken pipe.
     this.killAll();
+    for (const output of this.outputs) output.destroy();
   }
 
   private stop(cause: 'timeout' | 'cancelled'): void {

@@ -10,16 +10,17 @@ const FILES_MAX = 256;
 const FILE_BYTES_MAX = 64 * 2 ** 20;
 
 /**
- * `prlimit` arguments for a command. Where the kernel counts processes per user namespace (Linux 5.14 and later) the
- * limit is set inside the sandbox and each command has its own; elsewhere it is shared by all processes of the account.
+ * `prlimit` arguments for a command. The kernel counts processes by account: `sharedUid` is the account whose other
+ * processes are counted together with the command's, and which need room too. In a user namespace (Linux 5.14 and
+ * later) a command has a count of its own.
  */
-export function limitArguments(spec: CommandSpec): string[] {
+export function limitArguments(spec: CommandSpec, sharedUid: number | undefined): string[] {
   const hard = hardLimits();
   const most = (name: string, wanted: number): number => Math.min(wanted, hard.get(name) ?? wanted);
   // One process cannot use more than this before the wall clock ends it: a backstop, should the agent be stopped.
   const cpuSeconds = Math.ceil((spec.timeoutMs / 1000) * availableParallelism()) + 1;
   return [
-    `--nproc=${most('Max processes', PROCESSES_MAX + tasksAlready())}`,
+    `--nproc=${most('Max processes', PROCESSES_MAX + tasksOf(sharedUid))}`,
     `--nofile=${most('Max open files', FILES_MAX)}`,
     `--fsize=${most('Max file size', FILE_BYTES_MAX)}`,
     `--cpu=${most('Max cpu time', cpuSeconds)}`,
@@ -37,19 +38,15 @@ function hardLimits(): Map<string, number> {
   return limits;
 }
 
-/**
- * Processes and threads that an agent's own account runs already: when commands share it, the kernel counts them
- * together. An agent of root runs its commands under another account.
- */
-function tasksAlready(): number {
-  const ownUid = process.getuid?.() ?? 0;
-  if (ownUid === 0) return 0;
+/** Processes and threads that an account runs at the moment. */
+function tasksOf(uid: number | undefined): number {
+  if (uid === undefined) return 0;
   let tasks = 0;
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const found = statSync(`/proc/${name}/task`, { throwIfNoEntry: false });
     // The link count of the directory is the number of threads and two.
-    if (found?.uid === ownUid) tasks += found.nlink - 2;
+    if (found?.uid === uid) tasks += found.nlink - 2;
   }
   return tasks;
 }

@@ -107,12 +107,13 @@ function test(
 function assemble(program: readonly Step[]): Uint8Array {
   const length = program.length + VERDICTS.length;
   assert(length <= JUMP_MAX, 'the filter is short enough for one-byte jumps');
-  const bytes = Buffer.alloc(length * 8);
+  const bytes = new Uint8Array(length * 8);
+  const view = new DataView(bytes.buffer);
   const write = (index: number, opcode: number, yes: number, no: number, operand: number): void => {
-    bytes.writeUInt16LE(opcode, index * 8);
-    bytes.writeUInt8(yes, index * 8 + 2);
-    bytes.writeUInt8(no, index * 8 + 3);
-    bytes.writeUInt32LE(operand >>> 0, index * 8 + 4);
+    view.setUint16(index * 8, opcode, true);
+    view.setUint8(index * 8 + 2, yes);
+    view.setUint8(index * 8 + 3, no);
+    view.setUint32(index * 8 + 4, operand >>> 0, true);
   };
   const distance = (from: number, to: Step['yes']): number => {
     if (to === undefined || to === 'next') return 0;

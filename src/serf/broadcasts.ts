@@ -1,24 +1,24 @@
-import { type Millis, NEVER } from '../lib/time.ts';
 import { BroadcastQueue } from '../memberlist/broadcast-queue.ts';
 
-/** Serf's guard: a queue above this loses its most often sent messages (MaxQueueDepth). */
+/**
+ * Serf's guard: a queue above this loses its most often sent messages (MaxQueueDepth). Serf looks every 30 s; here it
+ * holds at once, because a flood brings more than the memory holds in less.
+ */
 const QUEUE_MAX = 4096;
-const QUEUE_CHECK_INTERVAL_MS: Millis = 30_000;
 
 export type BroadcastKind = 'intent' | 'query' | 'event';
 
 /** Serf's three broadcast queues, in the order in which they get room in a packet. */
 export class Broadcasts {
   private readonly queues: Readonly<Record<BroadcastKind, BroadcastQueue>>;
-  private nextCheckAt: Millis;
 
-  constructor(retransmitMult: number, now: Millis) {
+  /** `bytesMax`: the longest message that gossip can carry. */
+  constructor(retransmitMult: number, bytesMax: number) {
     this.queues = {
-      intent: new BroadcastQueue(retransmitMult),
-      query: new BroadcastQueue(retransmitMult),
-      event: new BroadcastQueue(retransmitMult),
+      intent: new BroadcastQueue(retransmitMult, bytesMax),
+      query: new BroadcastQueue(retransmitMult, bytesMax),
+      event: new BroadcastQueue(retransmitMult, bytesMax),
     };
-    this.nextCheckAt = now + QUEUE_CHECK_INTERVAL_MS;
   }
 
   get isEmpty(): boolean {
@@ -34,7 +34,9 @@ export class Broadcasts {
     bytes: Uint8Array,
     options: { finished?: () => void; transmits?: number } = {},
   ): void {
-    this.queues[kind].queue(bytes, options);
+    const queue = this.queues[kind];
+    queue.queue(bytes, options);
+    queue.prune(QUEUE_MAX);
   }
 
   take(overheadBytes: number, budgetBytes: number, nodes: number): Uint8Array[] {
@@ -47,15 +49,5 @@ export class Broadcasts {
       }
     }
     return taken;
-  }
-
-  nextWake(): Millis {
-    return this.isEmpty ? NEVER : this.nextCheckAt;
-  }
-
-  tick(now: Millis): void {
-    if (now < this.nextCheckAt) return;
-    this.nextCheckAt = now + QUEUE_CHECK_INTERVAL_MS;
-    for (const queue of Object.values(this.queues)) queue.prune(QUEUE_MAX);
   }
 }

@@ -1,7 +1,7 @@
 import { DecodeError } from '../lib/errors.ts';
 import type { Rng } from '../lib/rng.ts';
 import type { Millis } from '../lib/time.ts';
-import type { NodeEntry } from '../memberlist/node-table.ts';
+import { isNameWithinBounds, NODES_MAX, type NodeEntry } from '../memberlist/node-table.ts';
 import type { Member, MemberEventKind } from './member.ts';
 import { decodeTags } from './tags.ts';
 
@@ -24,6 +24,8 @@ export type MemberEventSink = (kind: MemberEventKind, member: Member) => void;
 export class MemberTable {
   private readonly members = new Map<string, Member>();
   private readonly intents = new Map<string, Intent>();
+  /** Members to be forgotten as soon as they have left. */
+  private readonly pruned = new Set<string>();
   private readonly emit: MemberEventSink;
   private readonly self: string;
 
@@ -52,7 +54,9 @@ export class MemberTable {
 
   nodeJoined(node: NodeEntry): void {
     let member = this.members.get(node.name);
+    this.pruned.delete(node.name);
     if (member === undefined) {
+      if (this.members.size >= NODES_MAX) this.makeRoom();
       member = this.memberOf(node);
       const intent = this.intents.get(node.name);
       if (intent !== undefined) {
@@ -76,6 +80,7 @@ export class MemberTable {
     member.status = isLeave ? 'left' : 'failed';
     member.goneAt = now;
     this.emit(isLeave ? 'member-leave' : 'member-failed', member);
+    if (this.pruned.delete(node.name) && isLeave) this.erase(node.name);
   }
 
   nodeUpdated(node: NodeEntry): void {
@@ -91,7 +96,10 @@ export class MemberTable {
     if (member === undefined) return this.buffer(now, name, 'join', ltime);
     if (ltime <= member.statusLTime) return false;
     member.statusLTime = ltime;
-    if (member.status === 'leaving') member.status = 'alive';
+    if (member.status === 'leaving') {
+      member.status = 'alive';
+      this.pruned.delete(name);
+    }
     return true;
   }
 
@@ -110,12 +118,14 @@ export class MemberTable {
     return true;
   }
 
-  /** Forgets a member at once (force-leave with prune, or reaping). */
-  erase(name: string): void {
-    const member = this.members.get(name);
-    if (member === undefined || name === this.self) return;
-    this.members.delete(name);
-    this.emit('member-reap', member);
+  /**
+   * Forgets a member that is gone (force-leave with prune); one that is only said to leave, once it has left. A live
+   * member answers the accusation with a join intent and stays: memberlist would never announce it again.
+   */
+  prune(name: string): void {
+    const status = this.members.get(name)?.status;
+    if (status === 'failed' || status === 'left') this.erase(name);
+    else if (status === 'leaving' && name !== this.self) this.pruned.add(name);
   }
 
   /** Forgets members that failed or left long ago, and intents about nodes that never came. */
@@ -141,7 +151,26 @@ export class MemberTable {
     return rng.float() < failed.length / alive ? failed[rng.below(failed.length)] : undefined;
   }
 
+  private erase(name: string): void {
+    const member = this.members.get(name);
+    if (member === undefined || name === this.self) return;
+    this.members.delete(name);
+    this.pruned.delete(name);
+    this.emit('member-reap', member);
+  }
+
+  /** Whoever is gone for longest is forgotten before his day is over: memberlist's bound on nodes is ours too. */
+  private makeRoom(): void {
+    let oldest: Member | undefined;
+    for (const member of this.members.values()) {
+      if (member.status !== 'failed' && member.status !== 'left') continue;
+      if (oldest === undefined || member.goneAt < oldest.goneAt) oldest = member;
+    }
+    if (oldest !== undefined) this.erase(oldest.name);
+  }
+
   private buffer(now: Millis, name: string, kind: Intent['kind'], ltime: number): boolean {
+    if (!isNameWithinBounds(name)) return false;
     const known = this.intents.get(name);
     if (known !== undefined ? ltime <= known.ltime : this.intents.size >= INTENTS_MAX) return false;
     this.intents.set(name, { kind, ltime, at: now });

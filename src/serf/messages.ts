@@ -2,6 +2,7 @@ import { concatBytes } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { decodeValue, type Encodable, encodeGossip, Fields, type MsgpackValue } from '../lib/msgpack.ts';
 import type { BufferedEvent, EventSlot } from './event-buffer.ts';
+import { LTIME_MAX } from './lamport-clock.ts';
 import type { MemberStatus } from './member.ts';
 
 /** First byte of every Serf message (Serf's messageType). */
@@ -17,13 +18,6 @@ const SerfType = {
   keyResponse: 8,
   relay: 9,
 } as const;
-
-/**
- * A clock above this was not counted up to: at a million ticks a second it takes a century. It is a hostile
- * value, sent to push everybody's clock to its end, where the real Serf's wraps and every later intent looks
- * old.
- */
-const LTIME_MAX = 2 ** 52;
 
 /** `ltime` is the sender's Lamport time everywhere. */
 export interface Leave {
@@ -262,6 +256,11 @@ export function decodeSerfMessage(bytes: Uint8Array): SerfMessage {
     default:
       return { kind: 'relay', ...readRelayHeader(fields), inner: bytes.subarray(end) };
   }
+}
+
+/** Whether bytes are, by their type, an answer to a query: the only message that is ever relayed. */
+export function isQueryResponse(bytes: Uint8Array): boolean {
+  return bytes[0] === SerfType.queryResponse;
 }
 
 function ltime(fields: Fields, name: string): number {

@@ -2,7 +2,7 @@ import { DecodeError } from '../lib/errors.ts';
 import type { Rng } from '../lib/rng.ts';
 import type { Millis } from '../lib/time.ts';
 import type { Memberlist } from '../memberlist/memberlist.ts';
-import { endpointOf } from '../memberlist/node-table.ts';
+import { endpointOf, protocolMax } from '../memberlist/node-table.ts';
 import type { QueryKey, QueryRequest, SerfEvent } from './events.ts';
 import { decodeFilter } from './filters.ts';
 import { LamportClock } from './lamport-clock.ts';
@@ -22,6 +22,10 @@ import type { Spreader } from './spreader.ts';
 const QUERY_BYTES_MAX = 1024;
 const FLAG_ACK = 1;
 const FLAG_NO_BROADCAST = 2;
+/** Copies of one answer that go through helpers, whatever a query asks for: answers must not be an amplifier. */
+const RELAY_COPIES_MAX = 10;
+/** memberlist's protocol from which on a node understands relays. */
+const PMAX_WITH_RELAY = 5;
 /** A timeout that comes by wire is believed up to here. */
 const TIMEOUT_MS_MAX: Millis = 3_600_000;
 
@@ -152,7 +156,13 @@ export class Queries {
     if (query.relayFactor === 0 || this.parts.members.size < query.relayFactor + 1) return;
     const destAddr = { ip: query.addr, port: query.port, zone: '' };
     const relay = encodeRelay({ destAddr, destName: query.sourceNode, inner: bytes });
-    if (relay.length <= QUERY_BYTES_MAX) memberlist.pushUser(relay, query.relayFactor);
+    if (relay.length > QUERY_BYTES_MAX) return;
+    const copies = Math.min(query.relayFactor, RELAY_COPIES_MAX);
+    memberlist.pushUser(
+      relay,
+      copies,
+      (node) => node.state === 'alive' && protocolMax(node) >= PMAX_WITH_RELAY,
+    );
   }
 
   private message(key: QueryKey, request: QueryRequest, flags: number): QueryMessage {

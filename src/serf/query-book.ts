@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { earliest, type Millis, NEVER } from '../lib/time.ts';
+import { NODES_MAX } from '../memberlist/node-table.ts';
 import { isTooOld } from './event-buffer.ts';
-import type { SerfMessage } from './messages.ts';
+import { encodeQuery, type SerfMessage } from './messages.ts';
 
 /** Serf tells repeats of queries among the last 512 Lamport times. */
 const SLOTS = 512;
@@ -57,7 +58,7 @@ export class QueryBook {
     const asked = this.asked.get(key(answer.ltime, answer.id));
     if (asked === undefined || now > asked.deadline) return false;
     const seen = answer.isAck ? asked.acks : asked.responses;
-    if (seen.has(answer.from)) return false;
+    if (seen.has(answer.from) || seen.size >= NODES_MAX) return false;
     seen.add(answer.from);
     return true;
   }
@@ -74,15 +75,15 @@ export class QueryBook {
 
   /** Ends the queries whose time is over and returns them. */
   expire(now: Millis): { ltime: number; id: number }[] {
-    const over = [...this.asked.values()].filter((asked) => asked.deadline < now);
+    const over = [...this.asked.values()].filter((asked) => asked.deadline <= now);
     for (const asked of over) this.forget(asked.ltime, asked.id);
     return over.map(({ ltime, id }) => ({ ltime, id }));
   }
 
   private admitDigest(query: QueryMessage): boolean {
-    const digest = createHash('sha256')
-      .update(query.payload ?? '')
-      .digest('base64');
+    // All that decides whom it reaches and where its answers go counts: a copy with other filters is another query.
+    const said = encodeQuery({ ...query, ltime: 0, id: 0, flags: 0, relayFactor: 0 });
+    const digest = createHash('sha256').update(said).digest('base64');
     if (this.digests.has(digest)) return false;
     this.digests.add(digest);
     if (this.digests.size > DIGESTS_MAX) {

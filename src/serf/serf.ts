@@ -4,12 +4,13 @@ import type { Rng } from '../lib/rng.ts';
 import { earliest, type Millis } from '../lib/time.ts';
 import { Memberlist } from '../memberlist/memberlist.ts';
 import { endpointOf, type NodeEntry } from '../memberlist/node-table.ts';
+import { gossipBytesMax } from '../memberlist/outbox.ts';
 import type { Delegate, Output } from '../memberlist/ports.ts';
 import { Broadcasts } from './broadcasts.ts';
 import { Departure } from './departure.ts';
 import { EventBuffer } from './event-buffer.ts';
 import type { SerfEvent } from './events.ts';
-import { LamportClock } from './lamport-clock.ts';
+import { LamportClock, LTIME_MAX } from './lamport-clock.ts';
 import { MemberTable } from './member-table.ts';
 import {
   decodeSerfMessage,
@@ -17,6 +18,7 @@ import {
   encodeLeave,
   encodePushPull,
   encodeUserEvent,
+  isQueryResponse,
   type SerfMessage,
 } from './messages.ts';
 import { Queries } from './queries.ts';
@@ -29,6 +31,8 @@ const RECONNECT_INTERVAL_MS: Millis = 30_000;
 const QUERY_TIMEOUT_MULT = 16;
 /** Serf's limit: what is above is refused at the source. */
 const USER_EVENT_BYTES_MAX = 512;
+/** The longest message that any Serf can be set to spread (its UserEventSizeLimit). Answers do not spread. */
+const SPREAD_BYTES_MAX = 9 * 1024;
 
 /**
  * One Serf member, pure like the Memberlist it drives: membership with intents, user events and queries on Serf's wire.
@@ -49,6 +53,8 @@ export class Serf {
   private readonly departure = new Departure();
   private tags: ReadonlyMap<string, string>;
   private events: SerfEvent[] = [];
+  /** Joins under way that a person or a config asked for. Reconnecting is not one: what happened meanwhile is news. */
+  private joining = 0;
   private nextReapAt: Millis;
   private nextReconnectAt: Millis;
 
@@ -60,7 +66,7 @@ export class Serf {
     const emit = (event: SerfEvent): void => {
       this.events.push(event);
     };
-    this.broadcasts = new Broadcasts(config.profile.retransmitMult, now);
+    this.broadcasts = new Broadcasts(config.profile.retransmitMult, gossipBytesMax(config.keyring));
     this.members = new MemberTable(config.name, (event, member) => emit({ kind: 'member', event, member }));
     const memberlist = (): Memberlist => this.memberlist;
     this.spreader = new Spreader(this.broadcasts, memberlist, now);
@@ -120,7 +126,6 @@ export class Serf {
     return earliest(
       this.memberlist.nextWake(),
       this.queries.nextWake(),
-      this.broadcasts.nextWake(),
       this.departure.nextWake,
       this.nextReapAt,
       this.nextReconnectAt,
@@ -129,7 +134,6 @@ export class Serf {
 
   tick(now: Millis): void {
     this.memberlist.tick(now);
-    this.broadcasts.tick(now);
     this.queries.tick(now);
     this.continueLeaving(now);
     if (now >= this.nextReapAt) {
@@ -155,7 +159,9 @@ export class Serf {
 
   /** Joins through one address. `done` gets undefined for success, else what went wrong. */
   join(now: Millis, to: Endpoint, done: (failure: string | undefined) => void): void {
+    this.joining++;
     this.memberlist.join(now, to, (at, failure) => {
+      this.joining--;
       if (failure === undefined) this.announceJoin(at);
       done(failure);
     });
@@ -176,8 +182,7 @@ export class Serf {
   forceLeave(now: Millis, node: string, prune: boolean): void {
     const ltime = this.clock.take();
     this.spreader.gossip('intent', encodeLeave({ ltime, node, prune }));
-    this.members.leaveIntent(now, node, ltime);
-    if (prune) this.members.erase(node);
+    if (this.applyLeave(now, node, ltime) && prune) this.members.prune(node);
   }
 
   /** Replaces the local tags. Throws a FanoutError when they do not fit into 512 bytes. */
@@ -225,6 +230,9 @@ export class Serf {
       if (!(error instanceof DecodeError)) throw error;
       return this.memberlist.counters.count(`serf-${error.reason}`);
     }
+    if (payload.length > SPREAD_BYTES_MAX && message.kind !== 'queryResponse') {
+      return this.memberlist.counters.count('serf-too-long');
+    }
     switch (message.kind) {
       case 'join':
         this.clock.witness(message.ltime);
@@ -240,13 +248,18 @@ export class Serf {
         return this.queries.received(now, message, payload);
       case 'queryResponse':
         return this.queries.answered(now, message);
-      case 'relay': {
-        const { ip, port } = message.destAddr;
-        return this.memberlist.sendUser(endpointOf({ addr: ip, port }), message.inner);
-      }
+      case 'relay':
+        return this.relay(message);
       default:
         return this.memberlist.counters.count('serf-unexpected');
     }
+  }
+
+  /** Passes an answer on. Nothing else is ever relayed: who could have anything said by us, or relays in relays? */
+  private relay(message: Extract<SerfMessage, { kind: 'relay' }>): void {
+    const { destAddr, inner } = message;
+    if (!isQueryResponse(inner)) return this.memberlist.counters.count('serf-relay-refused');
+    this.memberlist.sendUser(endpointOf({ addr: destAddr.ip, port: destAddr.port }), inner);
   }
 
   private handleLeave(
@@ -257,7 +270,7 @@ export class Serf {
     const { node, ltime, prune } = message;
     if (!this.applyLeave(now, node, ltime)) return;
     this.spreader.gossip('intent', payload);
-    if (prune) this.members.erase(node);
+    if (prune) this.members.prune(node);
   }
 
   /** Applies a leave intent; one about ourselves, while we stay, is answered with a join intent instead. */
@@ -334,13 +347,14 @@ export class Serf {
     if (state.eventLTime > 0) this.eventClock.witness(state.eventLTime - 1);
     if (state.queryLTime > 0) this.queries.clock.witness(state.queryLTime - 1);
     const left = new Set(state.leftMembers);
-    for (const node of left) this.applyLeave(now, node, (state.statusLTimes.get(node) ?? 0) + 1);
+    for (const node of left)
+      this.applyLeave(now, node, Math.min((state.statusLTimes.get(node) ?? 0) + 1, LTIME_MAX));
     for (const [node, ltime] of state.statusLTimes) {
       if (left.has(node)) continue;
       this.clock.witness(ltime);
       this.members.joinIntent(now, node, ltime);
     }
-    if (join) this.userEvents.ignoreBefore(state.eventLTime);
+    if (join && this.joining > 0) this.userEvents.ignoreBefore(state.eventLTime);
     for (const slot of state.events) {
       for (const event of slot?.events ?? []) {
         this.admitUserEvent({ kind: 'userEvent', ltime: slot?.ltime ?? 0, cc: false, ...event });

@@ -89,7 +89,14 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
   });
 
   test('a program that talks like a launcher is still a program', async () => {
-    for (const text of ['bwrap: no', 'prlimit: yes', 'setpriv', 'b', 'unshare: a\nunshare: b\n']) {
+    for (const text of [
+      'bwrap: no',
+      'prlimit: yes',
+      'setpriv',
+      'b',
+      'unshare: a\nunshare: b\n',
+      '/usr/bin/',
+    ]) {
       const { end, stderr } = await run(['perl', '-e', 'print STDERR $ARGV[0]; exit 1', text], { sandbox });
       expect(stderr).toBe(text);
       expect(end).toMatchObject({ code: 1, stderrBytes: text.length });
