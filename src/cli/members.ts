@@ -1,9 +1,8 @@
+import { naturalOrder } from '../lib/natural-order.ts';
 import { formatEndpoint, ipText } from '../lib/net-address.ts';
-import { matchesSelector } from '../policy/selector.ts';
 import type { MemberRecord } from '../rpc/members.ts';
 import { agentAddress, connectAgent } from './connect.ts';
 import { sanitiseText } from './sanitise.ts';
-import { byName, selectorFrom } from './select.ts';
 import { formatTable } from './table.ts';
 
 export interface MembersOptions {
@@ -16,16 +15,23 @@ export interface MembersOptions {
 
 /** `fanout members`: lists the members that the agent knows, in Serf's formats. */
 export async function members(options: MembersOptions): Promise<number> {
-  const selector = selectorFrom(options);
+  const matches = await matcherOf(options);
   const client = await connectAgent(agentAddress(options.rpcAddr));
   const all = await client.members();
   client.close();
   const shown = all
     .filter((member) => options.status === undefined || member.status === options.status)
-    .filter((member) => matchesSelector(selector, member))
-    .sort(byName);
+    .filter(matches)
+    .sort((a, b) => naturalOrder(a.name, b.name));
   process.stdout.write(`${options.format === 'json' ? json(shown) : text(shown)}\n`);
   return 0;
+}
+
+/** Most calls list everybody: only a selector loads what globs need. */
+async function matcherOf(options: MembersOptions): Promise<(member: MemberRecord) => boolean> {
+  if (options.tag === undefined && options.node === undefined) return () => true;
+  const { matcherFrom } = await import('./select.ts');
+  return matcherFrom(options);
 }
 
 function text(members: readonly MemberRecord[]): string {

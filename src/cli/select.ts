@@ -1,5 +1,6 @@
 import type { Selector } from '../identity/envelope.ts';
 import { FanoutError } from '../lib/errors.ts';
+import { naturalOrder } from '../lib/natural-order.ts';
 import { matchesSelector, parseTagSelector } from '../policy/selector.ts';
 import type { MemberRecord } from '../rpc/members.ts';
 
@@ -8,16 +9,17 @@ export function selectorFrom(options: { tag?: readonly string[]; node?: readonly
   return { tags: (options.tag ?? []).map(parseTagSelector), nodes: [...(options.node ?? [])] };
 }
 
-/** Member names in the order of people: web2 before web10. */
-export function byName(a: { name: string }, b: { name: string }): number {
-  return collator.compare(a.name, b.name);
+/** Decides whether a member matches --tag and --node. */
+export function matcherFrom(options: Parameters<typeof selectorFrom>[0]): (member: MemberRecord) => boolean {
+  const selector = selectorFrom(options);
+  return (member) => matchesSelector(selector, member);
 }
-
-const collator = new Intl.Collator('en', { numeric: true });
 
 /** Names of the living members that match. Throws FanoutError NO_MATCH, saying who is there, when there is none. */
 export function targetsOf(selector: Selector, members: readonly MemberRecord[]): string[] {
-  const matching = members.filter((member) => matchesSelector(selector, member)).sort(byName);
+  const matching = members
+    .filter((member) => matchesSelector(selector, member))
+    .sort((a, b) => naturalOrder(a.name, b.name));
   const alive = matching.filter(({ status }) => status === 'alive');
   if (alive.length > 0) return alive.map(({ name }) => name);
   const gone = matching.map(({ name, status }) => `${name} (${status})`).join(', ');

@@ -4,7 +4,7 @@ import { isDeniedPath, judge, type Obstacle, type PolicyRequest } from './judge.
 import type { AllowRule, Limits, Policy, SandboxProfile } from './policy.ts';
 
 /** Why a command is denied, as one stable word for logs and answers. */
-export type DenyCode = 'deny-rule' | 'no-rule' | 'operator-unknown' | 'operator-expired' | 'argv';
+type DenyCode = 'deny-rule' | 'no-rule' | 'operator-unknown' | 'operator-expired' | 'argv';
 
 /** What a policy decides about one request. */
 export type Decision =

@@ -1,4 +1,4 @@
-import stringWidth from 'string-width';
+import { textWidth } from '../lib/text-width.ts';
 import { shown } from './characters.ts';
 
 /** Columns of a line that are shown. Fits a terminal of 80 columns with the indentation. */
@@ -16,5 +16,5 @@ export function caretExcerpt(line: string, index: number): string {
   const tail = shown(line.slice(index));
   const room = Math.max(1, EXCERPT_COLUMNS - head.length);
   const end = tail.length > room ? `${tail.slice(0, room)}...` : tail;
-  return `${INDENT}${head}${end}\n${INDENT}${' '.repeat(stringWidth(head))}^`;
+  return `${INDENT}${head}${end}\n${INDENT}${' '.repeat(textWidth(head))}^`;
 }

@@ -17,7 +17,7 @@ export interface Explanation {
   readonly rules: readonly RuleExplanation[];
 }
 
-export interface RuleExplanation {
+interface RuleExplanation {
   readonly id: string;
   readonly effect: 'allow' | 'deny';
   readonly matches: boolean;

@@ -114,7 +114,8 @@ function checkPattern(pattern: string): void {
   if (pattern.includes('\\')) {
     throw unusable(pattern, 'has a backslash beside wildcards', 'Write the pattern without it.');
   }
-  const rest = pattern.replace(CHARACTER_SET, '');
+  // A letter in the place of each set, so that the wildcards around it stay apart.
+  const rest = pattern.replace(CHARACTER_SET, 'x');
   if (/[[\]]/.test(rest)) {
     throw unusable(
       pattern,

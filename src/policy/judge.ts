@@ -33,7 +33,7 @@ export type Finding =
     };
 
 /** Nearness of the kinds of misses. Behind the point: the share of arguments that did match. */
-const NEARNESS = { program: 0, arguments: 1, conditions: 2 } as const;
+const NEARNESS = { program: 0, argumentsAndConditions: 1, arguments: 2, conditions: 3 } as const;
 
 /** Judges one request by one rule. Both `decide` and `explain` rest on this and on nothing else. */
 export function judge(policy: Policy, rule: Rule, request: PolicyRequest): Finding {
@@ -66,7 +66,8 @@ function judgeAllow(policy: Policy, rule: AllowRule, request: PolicyRequest): Fi
     const reason = `the program is not ${programs.join(', ')}`;
     return { matches: false, obstacle: 'program', reason, nearness: NEARNESS.program };
   }
-  const nearness = NEARNESS.arguments + nearest.index / (argv.length + 1);
+  const kind = unmet === undefined ? NEARNESS.arguments : NEARNESS.argumentsAndConditions;
+  const nearness = kind + nearest.index / (argv.length + 1);
   const reason = unmet === undefined ? nearest.reason : `${nearest.reason}; and ${unmet.reason}`;
   return { matches: false, obstacle: 'arguments', reason, nearness };
 }

@@ -51,6 +51,10 @@ function schemaError(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]
   const { path, lines, atKey } = problems[0] ?? { path: [], lines: [], atKey: false };
   const [message = 'this is not a policy', hint] = lines;
   const key = path.findLast((step) => typeof step === 'string');
-  const isNamed = atKey || message.startsWith('the key') || key === undefined || (path.length === 2 && path[0] !== 'defaults');
+  const isNamed =
+    atKey ||
+    message.startsWith('the key') ||
+    key === undefined ||
+    (path.length === 2 && path[0] !== 'defaults');
   return new Place(source, path).error(isNamed ? message : `${key}: ${message}`, hint, atKey);
 }

@@ -4,10 +4,9 @@ import { compileGlob, isGlob } from './glob.ts';
 
 /**
  * Patterns with wildcards that one selector may have. A node evaluates selectors before it knows who signed them, and
- * compiling a pattern costs some 30 us: this many cost less than checking the signature would. One more, and it
- * matches nobody.
+ * compiling a pattern costs some 30 us: this many stay around half a millisecond. One more, and it matches nobody.
  */
-const SELECTOR_GLOBS_MAX = 32;
+const SELECTOR_GLOBS_MAX = 16;
 
 /** What a selector is about. The tags are the node's own configured ones, never what gossip says about it. */
 interface Selectable {

@@ -39,6 +39,7 @@ export const REFUSED: readonly (readonly [command: string, word: string])[] = [
   ['exec 3<>/dev/tcp/10.0.0.1/80', 'redirection'],
   // Expansions and substitutions.
   ['ls $HOME', 'expansion'],
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is what a shell would expand
   ['ls ${HOME}', 'expansion'],
   ['ls $1', 'expansion'],
   ['ls $@', 'expansion'],

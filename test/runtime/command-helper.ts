@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import type { CommandEnd, CommandSpec, RunAs, SandboxProfile } from '../../src/runtime/command-spec.ts';
+import { planLaunch } from '../../src/runtime/launch.ts';
 import { type RunningCommand, startCommand } from '../../src/runtime/process.ts';
 import { resolveProgram } from '../../src/runtime/resolve-program.ts';
 import { resolveUser } from '../../src/runtime/run-as.ts';
@@ -26,6 +27,12 @@ export function defaultUser(): RunAs | undefined {
   const user = resolveUser(undefined);
   if (user !== undefined && 'reason' in user) throw new Error(user.reason);
   return user;
+}
+
+/** Whether a command without a sandbox still gets a process namespace, which takes root with all its capabilities. */
+export function hasNamespaceWithoutSandbox(): boolean {
+  const launch = planLaunch(specOf(['true']));
+  return 'killBy' in launch && launch.killBy.kind === 'namespace';
 }
 
 export function specOf(argv: readonly string[], changes: Partial<CommandSpec> = {}): CommandSpec {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   eventually,
   expectNoSurvivors,
+  hasNamespaceWithoutSandbox,
   IS_ROOT,
   PROFILES,
   processesWith,
@@ -142,7 +143,7 @@ describe('an agent in a process of its own', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  test.each(PROFILES.filter((profile) => IS_ROOT || profile !== 'none'))(
+  test.each(PROFILES.filter((profile) => profile !== 'none' || hasNamespaceWithoutSandbox()))(
     'leaves nothing of sandbox "%s" behind when it is killed',
     async (sandbox) => {
       const word = uniqueWord();
@@ -163,19 +164,22 @@ describe('an agent in a process of its own', () => {
     },
   );
 
-  // Without root and without a namespace, only the program itself is bound to the agent.
-  test.skipIf(IS_ROOT)('takes the program without a sandbox along when it is killed', async () => {
-    const word = uniqueWord();
-    const spec = specOf(['perl', '-e', '$| = 1; $SIG{HUP} = "IGNORE"; print "ready"; sleep 1000', word]);
-    const agent = spawn(process.execPath, [agentFile, JSON.stringify(spec)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const gone = new Promise((resolve) => agent.once('exit', resolve));
-    await new Promise((resolve) => agent.stdout.once('data', resolve));
-    agent.kill('SIGKILL');
-    await gone;
-    await eventually(() => processesWith(word).filter((pid) => pid !== agent.pid).length === 0);
-  });
+  // Without a namespace, only the program itself is bound to the agent.
+  test.skipIf(hasNamespaceWithoutSandbox())(
+    'takes the program without a sandbox along when it is killed',
+    async () => {
+      const word = uniqueWord();
+      const spec = specOf(['perl', '-e', '$| = 1; $SIG{HUP} = "IGNORE"; print "ready"; sleep 1000', word]);
+      const agent = spawn(process.execPath, [agentFile, JSON.stringify(spec)], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const gone = new Promise((resolve) => agent.once('exit', resolve));
+      await new Promise((resolve) => agent.stdout.once('data', resolve));
+      agent.kill('SIGKILL');
+      await gone;
+      await eventually(() => processesWith(word).filter((pid) => pid !== agent.pid).length === 0);
+    },
+  );
 
   test.each(PROFILES)(
     'hands no descriptor that it inherited on to a command in sandbox "%s"',

@@ -90,8 +90,9 @@ ${rules}`,
       log += String(chunk);
     });
     const gossip = await eventually(`agent ${spec.name} to start; it said:\n${log}`, () => {
-      if (child.exitCode !== null) throw new Error(`agent ${spec.name} stopped:\n${log}`);
-      return /gossip:\s+(\S+:\d+)/.exec(log)?.[1];
+      const address = /gossip:\s+(\S+:\d+)/.exec(log)?.[1];
+      if (address === undefined && child.exitCode !== null) throw new Error(`agent ${spec.name} stopped:\n${log}`);
+      return address;
     });
     const agent: AgentProcess = { name: spec.name, child, gossip, control, dataDir, log: () => log };
     this.agents.push(agent);
