@@ -27,9 +27,6 @@ import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
 
-/** A replay is refused for as long as its envelope could still be in time: the largest window that a policy can ask for. */
-const REPLAY_WINDOW_MS = 24 * 3_600_000;
-
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
   readonly config: AgentConfig;
@@ -68,16 +65,14 @@ export class Agent {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
-    const replay = new ReplayCache();
-    for (const id of audit.recentRequestIds(unixMs() - REPLAY_WINDOW_MS)) {
-      replay.remember(id, unixMs() + REPLAY_WINDOW_MS);
-    }
+    const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
       policy: () => policies.current,
       tags: () => driver.serf.localTags,
       replay,
       unixMs,
+      lastRecordUnixMs: () => audit.lastUnixMs,
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
@@ -92,6 +87,7 @@ export class Agent {
         audit,
         unixMs,
         randomBytes: (length) => randomBytes(length),
+        warn: (text) => log.warn(text),
       },
       log,
     });
@@ -224,6 +220,23 @@ export class Agent {
       socket.destroy();
     }
   }
+}
+
+/**
+ * The commands of before the start that could still be in time. One was issued at most a clock skew after its record,
+ * and is accepted until its time to live and another skew are over.
+ */
+function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: number): ReplayCache {
+  const replay = new ReplayCache();
+  const policy = policies.current;
+  if (policy === undefined) return replay;
+  const windowMs = (policy.maxTtlSeconds + 2 * policy.clockSkewSeconds) * 1000;
+  for (const id of audit.recentRequestIds(unixMs - windowMs)) {
+    // Full is safe: a full cache refuses every command until the first of these is over.
+    if (replay.full) break;
+    replay.remember(id, unixMs + windowMs);
+  }
+  return replay;
 }
 
 function serfConfig(config: AgentConfig, port: number): SerfConfig {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { ENVELOPE_BYTES_MAX } from '../identity/envelope.ts';
-import { concatBytes, EMPTY, equalBytes, toHex } from '../lib/bytes.ts';
+import { concatBytes, equalBytes, toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { decodeValue, encodeGossip, Fields } from '../lib/msgpack.ts';
 
@@ -13,7 +13,10 @@ export interface EnvelopeReference {
 
 /** A msgpack map of two entries, where an envelope is an array: the first byte tells them apart. */
 const REFERENCE_FIRST_BYTE = 0x82;
+/** For a whole fetch, on both sides: a peer that sends or reads a byte now and then is as late as a silent one. */
 const FETCH_TIMEOUT_MS = 10_000;
+/** Fetches that are served at a time. A thousand nodes fetch at once when a long command goes to all of them. */
+const SERVING_MAX = 1024;
 
 export function referenceTo(envelope: Uint8Array): Uint8Array {
   return encodeGossip({ hash: hashOf(envelope), size: envelope.length });
@@ -32,6 +35,7 @@ export function referenceIn(payload: Uint8Array): EnvelopeReference | undefined 
 /** The envelopes that this agent's askers have under way and that others may fetch. */
 export class EnvelopeShelf {
   private readonly envelopes = new Map<string, Uint8Array>();
+  private serving = 0;
 
   put(envelope: Uint8Array): () => void {
     const key = toHex(hashOf(envelope));
@@ -41,10 +45,17 @@ export class EnvelopeShelf {
 
   /** Answers a fetch: the bytes, or nothing. */
   serve(hash: Uint8Array, socket: Socket): void {
+    const envelope = this.envelopes.get(toHex(hash));
+    if (envelope === undefined || this.serving >= SERVING_MAX) return void socket.destroy();
+    this.serving++;
+    const timer = setTimeout(() => socket.destroy(), FETCH_TIMEOUT_MS);
     socket.on('error', () => socket.destroy());
-    socket.setTimeout(FETCH_TIMEOUT_MS, () => socket.destroy());
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.serving--;
+    });
     socket.resume();
-    socket.end(this.envelopes.get(toHex(hash)) ?? EMPTY);
+    socket.end(envelope);
   }
 }
 
@@ -57,7 +68,11 @@ export function readEnvelope(socket: Socket, reference: EnvelopeReference): Prom
       socket.destroy();
       reject(new DecodeError(reason));
     };
-    socket.setTimeout(FETCH_TIMEOUT_MS, () => fail('envelope-fetch-timeout'));
+    const timer = setTimeout(() => fail('envelope-fetch-timeout'), FETCH_TIMEOUT_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      fail('envelope-fetch-failed');
+    });
     socket.on('error', () => fail('envelope-fetch-failed'));
     socket.on('data', (chunk) => {
       chunks.push(chunk);
@@ -67,8 +82,8 @@ export function readEnvelope(socket: Socket, reference: EnvelopeReference): Prom
     socket.on('end', () => {
       const envelope = concatBytes(...chunks);
       if (!equalBytes(hashOf(envelope), reference.hash)) return fail('envelope-fetch-other');
-      socket.end();
       resolve(envelope);
+      socket.end();
     });
   });
 }

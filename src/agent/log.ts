@@ -17,7 +17,7 @@ export function createLog(level: LogLevel, write: (line: string) => void): Log {
   const logger = loglevel.getLogger('agent');
   logger.methodFactory = (method) => (text: string) => {
     write(
-      `${timestamp(new Date())} [${LABEL[method] ?? 'INFO'}] agent: ${text.replace(/[\x00-\x1f\x7f]/g, ' ')}`,
+      `${timestamp(new Date())} [${LABEL[method] ?? 'INFO'}] agent: ${text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ')}`,
     );
   };
   logger.setLevel(level, false);

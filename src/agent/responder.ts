@@ -20,6 +20,8 @@ const DIAL_TIMEOUT_MS: Millis = 3000;
 const COLLECT_WAIT_MS: Millis = 30_000;
 /** Envelopes being fetched and answers waiting, each: what comes on top is dropped. */
 const PENDING_MAX = 256;
+/** Of those fetches, from one address: one member that lets us wait must not keep us from the others. */
+const FETCHES_PER_HOST_MAX = 32;
 
 interface Waiting {
   readonly admission: AnsweredAdmission;
@@ -39,6 +41,7 @@ export class Responder {
   private readonly jobs = new Set<Job>();
   private readonly running = new Map<string, number>();
   private fetching = 0;
+  private readonly fetchingFrom = new Map<string, number>();
 
   constructor(parts: {
     driver: SerfDriver;
@@ -104,15 +107,12 @@ export class Responder {
 
   private async dial(admission: AnsweredAdmission, verdict: Verdict): Promise<void> {
     const { id, replyHost, replyPort } = admission.envelope.body;
-    try {
-      const to = { host: ipText(replyHost) ?? '', port: replyPort };
-      const socket = await this.driver.transport.openStream(to, DIAL_TIMEOUT_MS);
-      const purpose = encodePurpose({ op: 'answer', run: id, node: this.context.nodeName });
-      socket.write(this.driver.serf.memberlist.sealStream(purpose));
-      this.begin(admission, verdict, socket, EMPTY);
-    } catch {
-      this.await(admission, verdict);
-    }
+    const to = { host: ipText(replyHost) ?? '', port: replyPort };
+    const socket = await this.driver.transport.openStream(to, DIAL_TIMEOUT_MS).catch(() => undefined);
+    if (socket === undefined) return this.await(admission, verdict);
+    const purpose = encodePurpose({ op: 'answer', run: id, node: this.context.nodeName });
+    socket.write(this.driver.serf.memberlist.sealStream(purpose));
+    this.begin(admission, verdict, socket, EMPTY);
   }
 
   private await(admission: AnsweredAdmission, verdict: Verdict): void {
@@ -152,12 +152,15 @@ export class Responder {
     // Only members are asked for envelopes: a forged query must not make this node dial strangers.
     const source = this.driver.serf.members.get(query.sourceNode);
     if (source === undefined) throw new DecodeError('envelope-fetch-stranger');
-    if (this.fetching >= PENDING_MAX) throw new DecodeError('envelope-fetch-overload');
+    const from = endpointOf(source);
+    const busy = this.fetchingFrom.get(from.host) ?? 0;
+    if (this.fetching >= PENDING_MAX || busy >= FETCHES_PER_HOST_MAX) {
+      throw new DecodeError('envelope-fetch-overload');
+    }
     this.fetching++;
+    this.fetchingFrom.set(from.host, busy + 1);
     try {
-      const socket = await this.driver.transport
-        .openStream(endpointOf(source), DIAL_TIMEOUT_MS)
-        .catch(() => undefined);
+      const socket = await this.driver.transport.openStream(from, DIAL_TIMEOUT_MS).catch(() => undefined);
       if (socket === undefined) throw new DecodeError('envelope-fetch-failed');
       socket.write(
         this.driver.serf.memberlist.sealStream(encodePurpose({ op: 'fetch', hash: reference.hash })),
@@ -165,6 +168,9 @@ export class Responder {
       return await readEnvelope(socket, reference);
     } finally {
       this.fetching--;
+      const left = (this.fetchingFrom.get(from.host) ?? 1) - 1;
+      if (left === 0) this.fetchingFrom.delete(from.host);
+      else this.fetchingFrom.set(from.host, left);
     }
   }
 

@@ -8,10 +8,12 @@ import { type CommandContext, runCommand } from './rpc-commands.ts';
 
 /** One request. The largest is a run with a thousand targets and a long command. */
 const VALUE_BYTES_MAX = 4 * 1024 * 1024;
-/** Records that a slow client may be behind. Serf drops beyond 512 records; a run's records are small and must not be lost. */
+/** Replies and records that a slow client may be behind. Serf drops beyond 512 records; a run's records are small and must not be lost. */
 const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
 /** How long a client may take to say hello. Half-open connections must not pile up. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** What a client may send before it. Thousands of connections must not each fill a request's worth of memory. */
+const HANDSHAKE_BYTES_MAX = 4096;
 const RPC_VERSION = 1;
 
 /** One operator's conversation with the agent: Serf's RPC, requests answered one after the other. */
@@ -52,6 +54,7 @@ export class RpcSession {
       return this.broken(error);
     }
     void this.work();
+    if (!this.hasShakenHands && this.socket.bytesRead > HANDSHAKE_BYTES_MAX) this.socket.destroy();
   }
 
   /** Carries out what has arrived, in order. A request waits until the one before it was answered. */
@@ -96,7 +99,7 @@ export class RpcSession {
     const context: CommandContext = {
       agent: this.agent,
       reply: (error, body) => this.reply(seq, error, body),
-      record: (body) => this.record(seq, body),
+      record: (body) => this.reply(seq, '', body),
       onClose: (closer) => this.closers.push(closer),
     };
     await runCommand(request, context);
@@ -110,13 +113,9 @@ export class RpcSession {
   }
 
   private reply(seq: number, error: string, body?: Encodable): void {
+    if (this.socket.writableLength > BACKLOG_BYTES_MAX) return void this.socket.destroy();
     this.socket.write(encodeRpc({ Error: error, Seq: seq }));
     if (body !== undefined) this.socket.write(encodeRpc(body));
-  }
-
-  private record(seq: number, body: Encodable): void {
-    if (this.socket.writableLength > BACKLOG_BYTES_MAX) return void this.socket.destroy();
-    this.reply(seq, '', body);
   }
 
   private refuse(seq: number, error: string): void {

@@ -88,7 +88,13 @@ export class Runs {
       takeOffShelf,
     };
     this.runs.set(id, run);
-    run.key = this.driver.act((serf, now) => serf.queries.ask(now, query));
+    try {
+      run.key = this.driver.act((serf, now) => serf.queries.ask(now, query));
+    } catch (error) {
+      this.runs.delete(id);
+      takeOffShelf();
+      throw error;
+    }
     this.scheduleRepair(run);
     return () => this.end(run);
   }
@@ -108,10 +114,7 @@ export class Runs {
   /** A node brought its answer, or we went for it. The stream waits until the command line claims it. */
   answer(run: Uint8Array, node: string, socket: Socket, rest: Uint8Array): void {
     const known = this.runs.get(toHex(run));
-    if (known === undefined || known.streams.size >= known.targets.size + STREAMS_SPARE) {
-      socket.destroy();
-      return;
-    }
+    if (known === undefined || !hasRoomFor(known, socket)) return void socket.destroy();
     const target = known.targets.get(node);
     if (target !== undefined) target.answered = true;
     const stream = ++this.lastStream;
@@ -185,8 +188,10 @@ export class Runs {
     const silent: string[] = [];
     for (const [name, target] of run.targets) {
       if (target.answered) continue;
-      if (!target.acked) silent.push(name);
-      else if (this.driver.now() - target.ackedAt >= COLLECT_AFTER_MS) void this.collect(run, name, target);
+      const isOverdue = target.acked && this.driver.now() - target.ackedAt >= COLLECT_AFTER_MS;
+      if (isOverdue) void this.collect(run, name, target);
+      // Anybody can send an ack in anybody's name: one that no answer follows does not end the repeats.
+      if (isOverdue || !target.acked) silent.push(name);
     }
     if (silent.length > 0) this.driver.act((serf) => serf.queries.repeat(run.key, run.request, silent));
   }
@@ -223,4 +228,23 @@ export class Runs {
     // The nodes kill what still runs when their stream closes.
     for (const socket of run.streams) socket.destroy();
   }
+}
+
+/** Whether a run can take one more stream. When it is full, the address with most streams loses one to those with less. */
+function hasRoomFor(run: Run, socket: Socket): boolean {
+  if (run.streams.size < run.targets.size + STREAMS_SPARE) return true;
+  const byAddress = new Map<string, Socket[]>();
+  for (const stream of run.streams) {
+    const address = stream.remoteAddress ?? '';
+    const streams = byAddress.get(address);
+    if (streams === undefined) byAddress.set(address, [stream]);
+    else streams.push(stream);
+  }
+  const own = byAddress.get(socket.remoteAddress ?? '')?.length ?? 0;
+  const [first = []] = [...byAddress.values()].sort((a, b) => b.length - a.length);
+  if (first.length <= own + 1) return false;
+  const last = first.at(-1);
+  if (last !== undefined) run.streams.delete(last);
+  last?.destroy();
+  return true;
 }

@@ -77,7 +77,7 @@ export class LineWriter {
     const end = data.lastIndexOf(LF) + 1;
     if (end > 0) this.put(data.subarray(0, end), false);
     if (end === data.length) return;
-    this.held.push(data.slice(end));
+    this.held.push(Uint8Array.from(data.subarray(end)));
     this.heldBytes += data.length - end;
     if (this.heldBytes > HELD_BYTES_MAX) this.put(EMPTY, true);
     else if (this.held.length > HELD_PIECES_MAX) this.held = [Buffer.concat(this.held)];

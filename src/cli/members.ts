@@ -2,7 +2,7 @@ import { naturalOrder } from '../lib/natural-order.ts';
 import { formatEndpoint, ipText } from '../lib/net-address.ts';
 import type { MemberRecord } from '../rpc/members.ts';
 import { agentAddress, connectAgent } from './connect.ts';
-import { sanitiseText } from './sanitise.ts';
+import { safeJson, sanitiseText } from './sanitise.ts';
 import { formatTable } from './table.ts';
 
 export interface MembersOptions {
@@ -60,7 +60,7 @@ function json(members: readonly MemberRecord[]): string {
       protocol,
     };
   });
-  return JSON.stringify({ members: list }, null, 2);
+  return safeJson({ members: list }, 2);
 }
 
 function address(member: MemberRecord): string {

@@ -32,8 +32,8 @@ export class JsonRenderer implements Renderer {
     if (target === undefined || isFinal(target.state)) return;
     const held = this.held.get(event.node) ?? { stdout: [], stderr: [] };
     this.held.set(event.node, held);
-    // A copy: the data is a view of a buffer that is used again.
-    held[event.stream].push(data.slice());
+    // A copy, which slice() of a Buffer would not be: the data is a view of a buffer that is used again.
+    held[event.stream].push(Uint8Array.from(data));
   }
 
   end(state: RunState): void {

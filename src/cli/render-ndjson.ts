@@ -23,7 +23,7 @@ export class NdjsonRenderer implements Renderer {
     if ('node' in event && this.told.has(event.node)) return;
     switch (event.kind) {
       case 'output':
-        if (data !== undefined) this.output(event.node, event.stream, this.boundary(event).push(data));
+        if (data !== undefined) this.output(event.node, event.stream, this.boundary(event).push(plain(data)));
         return;
       case 'acked':
         this.line({ event: 'ack', node: event.node });
@@ -84,6 +84,11 @@ export class NdjsonRenderer implements Renderer {
   private line(object: object): void {
     this.sink.write('stdout', utf8(`${safeJson(object)}\n`));
   }
+}
+
+/** A plain view even of a Buffer, whose slice() would not copy what is kept for later. */
+function plain(data: Uint8Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.length);
 }
 
 /** What the JSON formats say of a target that has ended; fields that say nothing are left out. */

@@ -1,4 +1,5 @@
 import { FanoutError, type FanoutErrorCode } from '../lib/errors.ts';
+import { sanitiseText } from './sanitise.ts';
 
 const EXIT_CODE: Readonly<Record<FanoutErrorCode, number>> = {
   USAGE: 2,
@@ -22,7 +23,12 @@ export function reportError(error: unknown): number {
     process.stderr.write(`fanout: this is a bug in fanout, please report it:\n${text}\n`);
     return EXIT_BUG;
   }
-  process.stderr.write(`fanout: ${error.message}\n`);
-  if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
+  process.stderr.write(`fanout: ${shown(error.message)}\n`);
+  if (error.hint !== undefined) process.stderr.write(`  ${shown(error.hint)}\n`);
   return EXIT_CODE[error.code];
+}
+
+/** Errors quote names and texts of other machines, and come in several lines where they quote a policy. */
+function shown(text: string): string {
+  return text.split('\n').map(sanitiseText).join('\n');
 }

@@ -3,7 +3,7 @@ import { identityFingerprint } from '../identity/node-key.ts';
 import { AskerChannel, type AskerEvent } from '../identity/sealed.ts';
 import type { ByteStream } from '../lib/byte-stream.ts';
 import { equalBytes } from '../lib/bytes.ts';
-import { DecodeError } from '../lib/errors.ts';
+import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import { type RunEvent, type RunState, reduceRun, startRun } from '../run/model.ts';
 
@@ -17,6 +17,8 @@ export interface RunSessionOptions {
   readonly requestId: Uint8Array;
   readonly replySecret: Uint8Array;
   readonly knownNodes: KnownNodes;
+  /** Whether a node that is no target may answer all the same: one that joined since, and is meant as well. */
+  readonly mayJoin: (node: string) => boolean;
   readonly now: () => Millis;
   /** Every event of the run, after it was applied; `data` with output events. False: the reader is slow, hold the node back. */
   readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
@@ -69,6 +71,7 @@ export class RunSession {
 
   /** Takes a stream that claims to be a node's answer. */
   answer(stream: ByteStream, early: Uint8Array): void {
+    if (this.state.phase === 'ended') return stream.destroy();
     const { requestId, replySecret } = this.options;
     const channel = new AskerChannel({ requestId, replySecret });
     const answer: Answer = { stream, channel, node: undefined, ended: false };
@@ -99,8 +102,9 @@ export class RunSession {
       case 'accepted': {
         const { rule, program, sandbox } = frame;
         this.apply({ kind: 'accepted', node, rule, program, sandbox, firstSeen: this.isFirstSeen(node) });
-        // Nothing runs before this word: what the operator no longer wants ends here.
-        if (this.state.phase === 'running') {
+        // Nothing runs before this word: what the operator no longer wants, or was told is over, ends here.
+        const isWanted = this.state.targets.get(node)?.state === 'accepted';
+        if (this.state.phase === 'running' && isWanted) {
           answer.stream.write(answer.channel.seal({ kind: 'go' }));
           this.apply({ kind: 'started', node });
         } else {
@@ -147,7 +151,10 @@ export class RunSession {
   private greet(answer: Answer, node: string, identity: Uint8Array): void {
     const before = this.greeted.get(node);
     if (before !== undefined && equalBytes(before.identity, identity)) return this.drop(answer);
+    // The node that we have always known is answering: whoever comes after it with another key cannot take its place.
+    if (before !== undefined && !this.isFirstSeen(node)) return this.drop(answer);
     const { knownNodes, environment } = this.options;
+    if (!this.state.targets.has(node) && !this.options.mayJoin(node)) return this.drop(answer);
     const pin = knownNodes.check(environment, node, identity);
     answer.node = node;
     if (before !== undefined || typeof pin === 'object') {
@@ -156,11 +163,22 @@ export class RunSession {
       return;
     }
     if (!this.state.targets.has(node)) this.apply({ kind: 'joined-late', node });
-    if (pin === 'new') {
-      this.firstSeen.add(node);
-      knownNodes.remember(environment, node, identity);
-    }
+    if (pin === 'new' && !this.remember(answer, node, identity)) return;
     this.greeted.set(node, { identity, answer });
+  }
+
+  /** False when the key of a new node cannot be kept: then nobody could tell the next time whether it is the same. */
+  private remember(answer: Answer, node: string, identity: Uint8Array): boolean {
+    this.firstSeen.add(node);
+    try {
+      this.options.knownNodes.remember(this.options.environment, node, identity);
+      return true;
+    } catch (error) {
+      if (!(error instanceof FanoutError)) throw error;
+      this.apply({ kind: 'untrusted', node, reason: error.message });
+      this.drop(answer);
+      return false;
+    }
   }
 
   private readonly firstSeen = new Set<string>();

@@ -9,6 +9,7 @@ import { keyId } from '../identity/ssh-key.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { formatDuration, parseDuration } from '../lib/time.ts';
 import { checkArgv, parseCommandString } from '../policy/command-string.ts';
+import { matchesSelector } from '../policy/selector.ts';
 import type { RpcClient } from '../rpc/client.ts';
 import { exitCode } from '../run/model.ts';
 import { agentAddress, connectAgent } from './connect.ts';
@@ -74,6 +75,7 @@ export async function run(request: {
       options,
       argv,
       targets,
+      nodes: selector.nodes,
       id,
       envelope,
       timeoutMs,
@@ -90,6 +92,8 @@ interface Prepared {
   readonly options: RunOptions;
   readonly argv: readonly string[];
   readonly targets: readonly string[];
+  /** The name patterns of the selector. */
+  readonly nodes: readonly string[];
   readonly id: Uint8Array;
   readonly envelope: Uint8Array;
   readonly timeoutMs: number;
@@ -107,6 +111,8 @@ async function carryOut(client: RpcClient, run: Prepared): Promise<number> {
     requestId: run.id,
     replySecret: run.secret,
     knownNodes: openKnownNodes(),
+    // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
+    mayJoin: (node) => matchesSelector({ tags: [], nodes: run.nodes }, { name: node, tags: new Map() }),
     now: () => performance.now(),
     onEvent: (state, event, data) => {
       renderer.event(state, event, data);

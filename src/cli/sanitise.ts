@@ -149,15 +149,18 @@ export function sanitiseText(text: string): string {
   return (sanitiser.push(text) + sanitiser.end()).replace(/[\n\t]/g, ' ');
 }
 
-/** JSON of a value, on one line, with everything escaped that a terminal might obey or hide. Parses to the same value. */
-export function safeJson(value: unknown): string {
-  return JSON.stringify(value).replace(UNSAFE_IN_LINE, (character) => {
-    let escaped = '';
-    for (let i = 0; i < character.length; i++) {
-      escaped += `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`;
-    }
-    return escaped;
-  });
+/** JSON of a value with everything escaped that a terminal might obey or hide. Parses to the same value. On one line, unless indented. */
+export function safeJson(value: unknown, indent = 0): string {
+  return JSON.stringify(value, null, indent).replace(
+    indent === 0 ? UNSAFE_IN_LINE : UNSAFE_IN_TEXT,
+    (character) => {
+      let escaped = '';
+      for (let i = 0; i < character.length; i++) {
+        escaped += `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`;
+      }
+      return escaped;
+    },
+  );
 }
 
 function shownCharacter(character: string): string {

@@ -3,6 +3,7 @@ import { FanoutError } from '../lib/errors.ts';
 import { naturalOrder } from '../lib/natural-order.ts';
 import { matchesSelector, parseTagSelector } from '../policy/selector.ts';
 import type { MemberRecord } from '../rpc/members.ts';
+import { sanitiseText } from './sanitise.ts';
 
 /** The selector of --tag and --node. Throws FanoutError USAGE. */
 export function selectorFrom(options: { tag?: readonly string[]; node?: readonly string[] }): Selector {
@@ -22,7 +23,7 @@ export function targetsOf(selector: Selector, members: readonly MemberRecord[]):
     .sort((a, b) => naturalOrder(a.name, b.name));
   const alive = matching.filter(({ status }) => status === 'alive');
   if (alive.length > 0) return alive.map(({ name }) => name);
-  const gone = matching.map(({ name, status }) => `${name} (${status})`).join(', ');
+  const gone = matching.map(({ name, status }) => `${sanitiseText(name)} (${status})`).join(', ');
   throw new FanoutError(
     'NO_MATCH',
     gone === '' ? 'no member matches' : `no living member matches, only ${gone}`,

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  writeSync,
+} from 'node:fs';
 import { assert } from '../lib/assert.ts';
 import { EMPTY, utf8, utf8Text } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -48,7 +57,7 @@ interface Line {
 
 /**
  * A log in which no line can be changed, removed or moved unnoticed: JSON lines {seq, prev, time, ...record},
- * where prev is the SHA-256 of the line before. It is on disk when `append` returns.
+ * where prev is the SHA-256 of the line before.
  */
 export class AuditLog {
   private readonly path: string;
@@ -57,6 +66,8 @@ export class AuditLog {
   private size: number;
   private last: { seq: number; hash: string; unixMs: number };
   private broken: string | undefined;
+  private isSyncing = false;
+  private needsSync = false;
 
   private constructor(path: string, fd: number, size: number, unixMs: () => number) {
     this.path = path;
@@ -104,7 +115,7 @@ export class AuditLog {
   }
 
   /**
-   * Writes a record and waits until it is on the disk. Times never go back, so that the newest part of the
+   * Writes a record: it survives the agent when this returns, and is on its way to the disk. Times never go back, so that the newest part of the
    * log can be found from its end; when the clock did go back, the record has both: `time`, and what the
    * clock showed in `clock`. Throws FanoutError AGENT_ERROR when it cannot be written: then do not do what it
    * would have recorded.
@@ -161,8 +172,9 @@ export class AuditLog {
     return ids;
   }
 
-  /** Closes the file. The log must not be used any more. */
+  /** Closes the file, with everything on the disk. The log must not be used any more. */
   close(): void {
+    if (this.broken === undefined) fdatasyncSync(this.fd);
     this.broken = 'it is closed';
     closeSync(this.fd);
   }
@@ -206,12 +218,31 @@ export class AuditLog {
     }
     try {
       for (let offset = 0; offset < bytes.length; ) offset += writeSync(this.fd, bytes, offset);
-      fdatasyncSync(this.fd);
       this.size += bytes.length;
+      this.syncSoon();
     } catch (error) {
       this.takeBack(error);
       throw this.writeError(errnoOf(error) ?? String(error), error);
     }
+  }
+
+  /**
+   * The record is the kernel's now and survives this process; the disk follows at once, without holding the agent up. One
+   * request at a time covers all records written before it. A disk that fails stops the log.
+   */
+  private syncSoon(): void {
+    if (this.isSyncing) {
+      this.needsSync = true;
+      return;
+    }
+    this.isSyncing = true;
+    this.needsSync = false;
+    fdatasync(this.fd, (error) => {
+      this.isSyncing = false;
+      if (this.broken !== undefined) return;
+      if (error !== null) this.broken = `the disk failed: ${errnoOf(error) ?? String(error)}`;
+      else if (this.needsSync) this.syncSoon();
+    });
   }
 
   /** After a failed write half a line may be there, on which the next one must not be built. */

@@ -204,7 +204,8 @@ export class Memberlist {
   }
 
   private hasGossip(): boolean {
-    return this.queue.length > 0 || this.delegate.hasBroadcasts();
+    // Alone, what waits has to wait: there is no use in waking up for it.
+    return this.table.size > 1 && (this.queue.length > 0 || this.delegate.hasBroadcasts());
   }
 
   /** The first gossip tick after the last one. Ticks with nothing to send are never woken up for. */

@@ -33,6 +33,7 @@ export async function listenControl(
 
 /** Connects to an agent. Throws FanoutError AGENT_UNREACHABLE. */
 export async function connectControl(to: ControlAddress): Promise<Socket> {
+  if ('path' in to) checkOwner(to.path);
   try {
     return await connectTcp(to, CONNECT_TIMEOUT_MS);
   } catch (cause) {
@@ -41,6 +42,25 @@ export async function connectControl(to: ControlAddress): Promise<Socket> {
       hint: 'Start one with "fanout agent", or name the right one with --rpc-addr or FANOUT_RPC_ADDR.',
       cause,
     });
+  }
+}
+
+/** In a folder that everybody can write, such as /tmp, a stranger's socket may wait where an agent's is expected. */
+function checkOwner(path: string): void {
+  const uid = process.getuid?.() ?? 0;
+  const owner = ownerOf(path);
+  if (owner === undefined || owner === 0 || uid === 0 || owner === uid) return;
+  throw new FanoutError('AGENT_UNREACHABLE', `the socket ${path} belongs to somebody else (uid ${owner})`, {
+    hint: 'Do not talk to it. Start an agent of your own with another --rpc-addr.',
+  });
+}
+
+function ownerOf(path: string): number | undefined {
+  try {
+    return lstatSync(path).uid;
+  } catch {
+    // Not there, or out of reach: connecting will tell which.
+    return undefined;
   }
 }
 
@@ -62,9 +82,11 @@ async function makeWay(path: string): Promise<void> {
       hint: 'Choose another with --rpc-addr.',
     });
   }
-  const living = await connectTcp({ path }, 1000).catch(() => undefined);
-  if (living === undefined) return unlinkSync(path);
-  living.destroy();
+  const answer = await connectTcp({ path }, 1000).catch((error: NodeJS.ErrnoException) => error.code);
+  // Only a refusal says that nobody listens: an agent with a full queue is alive, and must keep its socket.
+  if (answer === 'ECONNREFUSED') return unlinkSync(path);
+  if (answer === 'ENOENT') return;
+  if (typeof answer === 'object') answer.destroy();
   throw new FanoutError('CONFIG', `another agent answers at ${path}`, {
     hint: 'Stop it first, or give this one another --rpc-addr.',
   });

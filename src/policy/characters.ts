@@ -1,20 +1,25 @@
 /**
- * Characters that no command, pattern or name may hold: what steers a terminal, what cannot be seen, what looks like a
- * space but is none, and what has no meaning yet. They are refused inside quotes too, because an operator, an approver
- * or a log reader must see exactly what will run.
+ * Characters that no command, pattern or name may hold: what steers a terminal, what cannot be seen, what
+ * looks like a space but is none, and what has no meaning yet. They are refused inside quotes too, because an
+ * operator, an approver or a log reader must see exactly what will run.
  */
 const REFUSED = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
 /** The two blanks that separate words. They are the only exceptions to REFUSED. */
 const BLANK = /[ \t]/;
 
-/** A refused character: where it is (index in UTF-16 units), and a name for it, such as `control character U+001B`. */
+/**
+ * A refused character: where it is (index in UTF-16 units), and a name for it, such as `control character
+ * U+001B`.
+ */
 export interface RefusedCharacter {
   readonly index: number;
   readonly name: string;
 }
 
-/** The first character of `text` that is not acceptable anywhere, or undefined. Tab and space are acceptable. */
+/**
+ * The first character of `text` that is not acceptable anywhere, or undefined. Tab and space are acceptable.
+ */
 export function refusedCharacter(text: string): RefusedCharacter | undefined {
   for (const { 0: character, index } of text.matchAll(REFUSED)) {
     if (!BLANK.test(character)) return { index, name: `${kindOf(character)} ${codePointName(character)}` };
@@ -22,7 +27,10 @@ export function refusedCharacter(text: string): RefusedCharacter | undefined {
   return undefined;
 }
 
-/** The text with every character that is not acceptable written as `<U+001B>`, so that it can be shown to a person. */
+/**
+ * The text with every character that is not acceptable written as `<U+001B>`, so that it can be shown to a
+ * person.
+ */
 export function shown(text: string): string {
   return text.replace(REFUSED, (character) => (character === ' ' ? ' ' : `<${codePointName(character)}>`));
 }

@@ -14,7 +14,10 @@ const ARGV_BYTES_MAX = 32 * 1024;
 /** A program is a bare name or a path. Anything else (`FOO=bar`, `-x`) would mean something to a shell. */
 const PROGRAM = /^[A-Za-z0-9._+/][A-Za-z0-9._+/-]*$/;
 
-/** What an unquoted character means to a shell, and what to do instead. Each of them refuses the whole command. */
+/**
+ * What an unquoted character means to a shell, and what to do instead. Each of them refuses the whole
+ * command.
+ */
 const SHELL_CHARACTERS: Readonly<Record<string, readonly [name: string, hint: string]>> = {
   '|': ['pipe', 'Filter here instead, behind the closing quote: fanout "..." | grep x'],
   '&': ['operator', 'Give one command; fanout waits for it. Run a second one with a second fanout.'],
@@ -43,9 +46,9 @@ const ACTIVE_IN_DOUBLE_QUOTES = new Set(['$', '`', '\\']);
 const NO_SHELL = 'fanout runs one program, not a shell';
 
 /**
- * Splits a command line into an argv exactly as a POSIX shell would split it, or refuses it: whatever a shell would
- * expand, glob, connect or substitute is refused, never guessed at. shell-quote has to come to the same words.
- * Throws FanoutError COMMAND_REFUSED with the place under a caret and a hint.
+ * Splits a command line into an argv exactly as a POSIX shell would split it, or refuses it: whatever a shell
+ * would expand, glob, connect or substitute is refused, never guessed at. shell-quote has to come to the same
+ * words. Throws FanoutError COMMAND_REFUSED with the place under a caret and a hint.
  */
 export function parseCommandString(text: string): string[] {
   const size = utf8(text).length;
@@ -75,8 +78,8 @@ export function parseCommandString(text: string): string[] {
 }
 
 /**
- * Why an argv is not acceptable, or undefined when it is. Both ends ask: the operator's for `fanout -- ps ax`, and the
- * node's for whatever arrived, because a node parses nothing but checks everything.
+ * Why an argv is not acceptable, or undefined when it is. Both ends ask: the operator's for `fanout -- ps
+ * ax`, and the node's for whatever arrived, because a node parses nothing but checks everything.
  */
 export function checkArgv(argv: readonly string[]): string | undefined {
   const program = argv[0];
@@ -98,7 +101,10 @@ export function checkArgv(argv: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** Words split at blanks; quotes keep blanks, and pieces that touch join. Throws for everything with another meaning. */
+/**
+ * Words split at blanks; quotes keep blanks, and pieces that touch join. Throws for everything with another
+ * meaning.
+ */
 function splitWords(text: string): string[] {
   const words: string[] = [];
   let word: string | undefined;
@@ -172,7 +178,10 @@ function shellQuoteAgrees(text: string, argv: readonly string[]): boolean {
   }
 }
 
-/** A word as a person would type it: bare when it can be, else in quotes, with nothing that could steer a terminal. */
+/**
+ * A word as a person would type it: bare when it can be, else in quotes, with nothing that could steer a
+ * terminal.
+ */
 export function shownWord(word: string): string {
   const text = shown(word);
   return /^[A-Za-z0-9._+/:=,@%-]+$/.test(text) ? text : JSON.stringify(text);

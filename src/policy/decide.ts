@@ -36,8 +36,9 @@ export type Decision =
     };
 
 /**
- * Decides about one request. Total and deterministic, and the order of the rules never changes whether something is
- * allowed: whatever no rule allows is denied, and any deny rule that matches wins over every allow rule.
+ * Decides about one request. Total and deterministic, and the order of the rules never changes whether
+ * something is allowed: whatever no rule allows is denied, and any deny rule that matches wins over every
+ * allow rule.
  */
 export function decide(policy: Policy, request: PolicyRequest): Decision {
   const refusal = refuseRequest(policy, request);

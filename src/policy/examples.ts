@@ -6,12 +6,15 @@ import type { Policy } from './policy.ts';
 import type { ExampleText, PolicyText } from './schema.ts';
 
 /**
- * Before every expiry: examples say what the rules mean, and a policy must not become unreadable on the day on which an
- * operator's key expires.
+ * Before every expiry: examples say what the rules mean, and a policy must not become unreadable on the day
+ * on which an operator's key expires.
  */
 const EXAMPLE_UNIX_MS = 0;
 
-/** Checks that a policy does what its author wrote that it does. Throws FanoutError POLICY_INVALID at the first lie. */
+/**
+ * Checks that a policy does what its author wrote that it does. Throws FanoutError POLICY_INVALID at the
+ * first lie.
+ */
 export function checkExamples(policy: Policy, examples: PolicyText['examples'], place: Place): void {
   for (const [index, example] of examples.allow.entries()) {
     const verdict = verdictOn(policy, example);

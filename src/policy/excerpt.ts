@@ -6,8 +6,8 @@ const EXCERPT_COLUMNS = 72;
 const INDENT = '  ';
 
 /**
- * Two lines: the part of `line` around `index` (in UTF-16 units), and a caret under that place. Nothing in `line` can
- * steer the terminal, and the caret stands right under wide characters too.
+ * Two lines: the part of `line` around `index` (in UTF-16 units), and a caret under that place. Nothing in
+ * `line` can steer the terminal, and the caret stands right under wide characters too.
  */
 export function caretExcerpt(line: string, index: number): string {
   const before = shown(line.slice(0, index));

@@ -6,7 +6,10 @@ import { type Decision, decide } from './decide.ts';
 import { judge, type PolicyRequest } from './judge.ts';
 import type { Policy } from './policy.ts';
 
-/** A decision, and what every rule had to say. Plain data, except for the matchers inside an allowing decision. */
+/**
+ * A decision, and what every rule had to say. Plain data, except for the matchers inside an allowing
+ * decision.
+ */
 export interface Explanation {
   readonly policy: { readonly file: string; readonly environment: string; readonly hash: string };
   readonly operator: { readonly name: string | undefined; readonly groups: readonly string[] };

@@ -5,13 +5,16 @@ import { refusedCharacter } from './characters.ts';
 /** Whether a value matches a compiled pattern. */
 export type Matcher = (value: string) => boolean;
 
-/** Longest pattern in characters, and most wildcards in one: nobody can tell any more what a larger one admits. */
+/**
+ * Longest pattern in characters, and most wildcards in one: nobody can tell any more what a larger one
+ * admits.
+ */
 const PATTERN_LENGTH_MAX = 256;
 const STARS_MAX = 3;
 
 /**
- * Every feature of minimatch that a policy author does not expect is off: negation, comments, extended globs, braces,
- * hidden dot files, folded slashes, rewritten patterns. What is left is `*`, `?` and `[...]`.
+ * Every feature of minimatch that a policy author does not expect is off: negation, comments, extended globs,
+ * braces, hidden dot files, folded slashes, rewritten patterns. What is left is `*`, `?` and `[...]`.
  */
 const OPTIONS = {
   nonegate: true,
@@ -37,9 +40,10 @@ export function isGlob(pattern: string): boolean {
 }
 
 /**
- * An allowing glob over a whole value, in which `/` is an ordinary character. It matches too little rather than too
- * much: case counts, the empty value never matches, and neither does a value with a leading dash unless the pattern has
- * one too, because a wildcard must not become an option. Throws FanoutError USAGE with what is wrong with the pattern.
+ * An allowing glob over a whole value, in which `/` is an ordinary character. It matches too little rather
+ * than too much: case counts, the empty value never matches, and neither does a value with a leading dash
+ * unless the pattern has one too, because a wildcard must not become an option. Throws FanoutError USAGE with
+ * what is wrong with the pattern.
  */
 export function compileGlob(pattern: string): Matcher {
   checkPattern(pattern);
@@ -51,8 +55,8 @@ export function compileGlob(pattern: string): Matcher {
 }
 
 /**
- * A denying glob. It matches too much rather than too little: `*` spans everything and nothing, and upper and lower
- * case are the same. Throws FanoutError USAGE.
+ * A denying glob. It matches too much rather than too little: `*` spans everything and nothing, and upper and
+ * lower case are the same. Throws FanoutError USAGE.
  */
 export function compileDenyGlob(pattern: string): Matcher {
   checkPattern(pattern);
@@ -62,8 +66,8 @@ export function compileDenyGlob(pattern: string): Matcher {
 }
 
 /**
- * A glob over absolute paths, in which only `**` crosses slashes. Values that are not canonical never match. Throws
- * FanoutError USAGE.
+ * A glob over absolute paths, in which only `**` crosses slashes. Values that are not canonical never match.
+ * Throws FanoutError USAGE.
  */
 export function compilePathGlob(pattern: string): Matcher {
   checkPattern(pattern);
@@ -89,8 +93,8 @@ export function pathProblem(path: string): string | undefined {
 }
 
 /**
- * minimatch over one flat text. A stand-in for `/` lets `*` span it, and a mark at the start takes away the special
- * meaning that minimatch gives to leading dots and to a lone `**`.
+ * minimatch over one flat text. A stand-in for `/` lets `*` span it, and a mark at the start takes away the
+ * special meaning that minimatch gives to leading dots and to a lone `**`.
  */
 function flatMatcher(pattern: string, nocase: boolean): Matcher {
   const flat = (text: string): string => START_MARK + text.replaceAll('/', SLASH_STAND_IN);

@@ -6,7 +6,10 @@ import type { Token } from './tokens.ts';
 /** One place for an argument, and the forms that it may have: at least one of them has to accept. */
 export type Slot = readonly Token[];
 
-/** The arguments that a program may get, in one of two forms. Either consumes the whole list or does not match. */
+/**
+ * The arguments that a program may get, in one of two forms. Either consumes the whole list or does not
+ * match.
+ */
 export type Grammar =
   | {
       /** Exactly these arguments, in this order. */

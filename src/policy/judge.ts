@@ -89,8 +89,8 @@ function judgeDeny(policy: Policy, rule: DenyRule, request: PolicyRequest): Find
 }
 
 /**
- * Whether a real path is denied as an argument. A link inside an allowed folder must not lead around a deny rule, which
- * has seen only the name of the link.
+ * Whether a real path is denied as an argument. A link inside an allowed folder must not lead around a deny
+ * rule, which has seen only the name of the link.
  */
 export function isDeniedPath(policy: Policy, request: PolicyRequest): Matcher {
   const patterns = policy.rules.flatMap((rule) =>

@@ -10,14 +10,17 @@ import { compileRules } from './rules.ts';
 import { policySchema } from './schema.ts';
 import { type YamlPath, YamlSource } from './yaml-source.ts';
 
-/** How long a signed command may be valid where a policy does not say. An operator's command needs seconds. */
+/**
+ * How long a signed command may be valid where a policy does not say. An operator's command needs seconds.
+ */
 const MAX_TTL_SECONDS = 60;
 /** How far clocks may differ where a policy does not say. Machines with NTP stay far below. */
 const CLOCK_SKEW_SECONDS = 30;
 
 /**
- * Reads, checks and compiles a policy, and evaluates its examples. Throws FanoutError POLICY_INVALID with file, line, an
- * excerpt with a caret, and a hint: a policy is sound as a whole or not in force at all. `file` is for messages only.
+ * Reads, checks and compiles a policy, and evaluates its examples. Throws FanoutError POLICY_INVALID with
+ * file, line, an excerpt with a caret, and a hint: a policy is sound as a whole or not in force at all.
+ * `file` is for messages only.
  */
 export function loadPolicy(text: string, file: string): Policy {
   const source = new YamlSource(text, file);

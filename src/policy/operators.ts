@@ -6,7 +6,10 @@ import { isOperatorName, type OperatorText, type PolicyText } from './schema.ts'
 
 const DAY_MS = 86_400_000;
 
-/** Operators of a policy text. Throws FanoutError POLICY_INVALID at the place of the first one that is not sound. */
+/**
+ * Operators of a policy text. Throws FanoutError POLICY_INVALID at the place of the first one that is not
+ * sound.
+ */
 export function compileOperators(text: PolicyText['operators'], place: Place): ReadonlyMap<string, Operator> {
   const operators = new Map<string, Operator>();
   for (const [name, entry] of Object.entries(text)) {
@@ -42,7 +45,9 @@ function compileOperator(text: OperatorText, place: Place): Operator {
   return { key, groups, notAfterUnixMs };
 }
 
-/** The first moment behind a day (UTC) in Unix milliseconds; NaN for a day that the calendar does not have. */
+/**
+ * The first moment behind a day (UTC) in Unix milliseconds; NaN for a day that the calendar does not have.
+ */
 function endOfDay(day: string): number {
   const start = Date.parse(`${day}T00:00:00Z`);
   const isReal = !Number.isNaN(start) && new Date(start).toISOString().startsWith(day);

@@ -1,7 +1,9 @@
 import { FanoutError } from '../lib/errors.ts';
 import type { YamlPath, YamlSource } from './yaml-source.ts';
 
-/** A value in a policy file, for errors about it: knows its line, and the rule or operator that it belongs to. */
+/**
+ * A value in a policy file, for errors about it: knows its line, and the rule or operator that it belongs to.
+ */
 export class Place {
   private readonly source: YamlSource;
   private readonly path: YamlPath;

@@ -9,7 +9,10 @@ export interface Operator {
   /** Raw Ed25519 public key, 32 bytes. */
   readonly key: Uint8Array;
   readonly groups: readonly string[];
-  /** The first moment at which the key is no longer accepted (the end of `notAfter`, UTC), or undefined for never. */
+  /**
+   * The first moment at which the key is no longer accepted (the end of `notAfter`, UTC), or undefined for
+   * never.
+   */
   readonly notAfterUnixMs: number | undefined;
 }
 

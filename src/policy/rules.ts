@@ -13,7 +13,10 @@ const FALLBACK = {
   limits: { timeoutMs: 30_000, outputBytes: 2 ** 20, concurrency: 4 },
 } as const;
 
-/** Compiles the rules of a policy text. Throws FanoutError POLICY_INVALID at the place of the first unsound one. */
+/**
+ * Compiles the rules of a policy text. Throws FanoutError POLICY_INVALID at the place of the first unsound
+ * one.
+ */
 export function compileRules(
   text: PolicyText,
   operators: ReadonlyMap<string, Operator>,
@@ -30,7 +33,7 @@ export function compileRules(
 }
 
 function compileAllow(rule: AllowRuleText, defaults: PolicyText['defaults'], place: Place): AllowRule {
-  const { timeout, output, concurrency } = { ...defaults?.limits, ...withoutGaps(rule.limits ?? {}) };
+  const { timeout, output, concurrency } = { ...defaults?.limits, ...rule.limits };
   return {
     effect: 'allow',
     id: rule.id,
@@ -184,9 +187,4 @@ function checkDash(name: string, place: Place): void {
     throw place.error(`"${name}" has a wildcard, and options are compared exactly`, 'Write each one out.');
   }
   if (!isExact(place.attempt(() => compileToken(name)))) throw place.error(`"${name}" cannot be an option`);
-}
-
-/** Only what is set, so that a key without a value never hides a default. */
-function withoutGaps<T extends object>(object: T): Partial<T> {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

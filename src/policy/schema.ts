@@ -5,8 +5,8 @@ import { ARGUMENTS_MAX } from './command-string.ts';
 import { didYouMean } from './suggest.ts';
 
 /**
- * The shape of a policy file. Every mapping is closed, and everything that can end up in a command is text. The first
- * line of a message is what is wrong; a second line, where there is one, is the hint.
+ * The shape of a policy file. Every mapping is closed, and everything that can end up in a command is text.
+ * The first line of a message is what is wrong; a second line, where there is one, is the hint.
  */
 
 /** Bounds of what a rule may ask for. Above them it is a slip of the pen. */
@@ -51,7 +51,10 @@ const mapping = v.custom<Record<string, unknown>>(
   ({ input }) => `must be a mapping, YAML reads it as ${kindOf(input)}`,
 );
 
-/** A mapping that knows all its keys. A misspelt key must not widen a rule, so an unknown one refuses the file. */
+/**
+ * A mapping that knows all its keys. A misspelt key must not widen a rule, so an unknown one refuses the
+ * file.
+ */
 function closed<TEntries extends v.ObjectEntries>(entries: TEntries) {
   const schema = v.strictObject(entries, ({ expected, received }) => {
     if (expected !== 'never') return `the key ${expected} is missing`;

@@ -3,8 +3,9 @@ import { FanoutError } from '../lib/errors.ts';
 import { compileGlob, isGlob } from './glob.ts';
 
 /**
- * Patterns with wildcards that one selector may have. A node evaluates selectors before it knows who signed them, and
- * compiling a pattern costs some 30 us: this many stay around half a millisecond. One more, and it matches nobody.
+ * Patterns with wildcards that one selector may have. A node evaluates selectors before it knows who signed
+ * them, and compiling a pattern costs some 30 us: this many stay around half a millisecond. One more, and it
+ * matches nobody.
  */
 const SELECTOR_GLOBS_MAX = 16;
 
@@ -28,9 +29,10 @@ export function parseTagSelector(text: string): readonly [name: string, glob: st
 }
 
 /**
- * Whether a member is selected: its name matches one of the node patterns, and each selected tag has a value that
- * matches one of the patterns for that tag. An empty selector selects everybody; a tag that a member lacks never
- * matches. A pattern that cannot be used selects nobody, because what arrives here may be anybody's.
+ * Whether a member is selected: its name matches one of the node patterns, and each selected tag has a value
+ * that matches one of the patterns for that tag. An empty selector selects everybody; a tag that a member
+ * lacks never matches. A pattern that cannot be used selects nobody, because what arrives here may be
+ * anybody's.
  */
 export function matchesSelector(selector: Selector, member: Selectable): boolean {
   const patterns = [...selector.nodes, ...selector.tags.map(([, pattern]) => pattern)];

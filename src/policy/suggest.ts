@@ -1,4 +1,6 @@
-/** "Did you mean" for a word that is not among the known ones; undefined when none is near enough to be meant. */
+/**
+ * "Did you mean" for a word that is not among the known ones; undefined when none is near enough to be meant.
+ */
 export function didYouMean(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   // A third of the letters may differ: enough for a slip, too little to suggest something unrelated.

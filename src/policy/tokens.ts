@@ -5,8 +5,9 @@ import { compileGlob, compilePathGlob, isGlob, type Matcher } from './glob.ts';
 const FREE_TEXT_MAX = 4096;
 
 /**
- * One allowed form of one argument: an exact word, a glob, `path:GLOB`, `int:a..b` or `any:n`. It under-matches: of these
- * only an exact word, an `int:` and a glob that itself begins with a dash accept a value with a leading dash.
+ * One allowed form of one argument: an exact word, a glob, `path:GLOB`, `int:a..b` or `any:n`. It
+ * under-matches: of these only an exact word, an `int:` and a glob that itself begins with a dash accept a
+ * value with a leading dash.
  */
 export interface Token {
   /** As the policy spells it. */

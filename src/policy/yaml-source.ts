@@ -16,12 +16,16 @@ interface Offsets {
 const RESERVED_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
 /** Deeper than every key of a policy; bounds the recursion. */
 const DEPTH_MAX = 12;
-/** Line ends, tabs and printable text. Control, bidi and invisible characters would show a reviewer another file. */
+/**
+ * Line ends, tabs and printable text. Control, bidi and invisible characters would show a reviewer another
+ * file.
+ */
 const UNREADABLE = /(?!\r?\n|\t)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
 /**
- * A YAML text, and for each of its values the place in the text. Only the part of YAML that reads the same to everybody
- * is taken: one document with text keys, each once; no alias, anchor, tag, merge key, directive or parser warning.
+ * A YAML text, and for each of its values the place in the text. Only the part of YAML that reads the same to
+ * everybody is taken: one document with text keys, each once; no alias, anchor, tag, merge key, directive or
+ * parser warning.
  */
 export class YamlSource {
   readonly file: string;

@@ -56,7 +56,7 @@ export class ValueReader {
 
   /** What came after the last value that was taken: the start of whatever else the connection carries from here on. */
   takeRest(): Uint8Array {
-    const rest = this.buffer.slice(this.used, this.length);
+    const rest = concatBytes(this.buffer.subarray(this.used, this.length));
     this.used = this.length;
     return rest;
   }
@@ -64,7 +64,7 @@ export class ValueReader {
   /** Forgets what was read once it is most of the buffer, so that a long conversation does not pile up. */
   private compact(): void {
     if (this.used < this.length && this.used > this.buffer.length / 2) {
-      this.buffer = this.buffer.slice(this.used, this.length);
+      this.buffer = concatBytes(this.buffer.subarray(this.used, this.length));
       this.length -= this.used;
       this.used = 0;
       this.scanner = new ValueScanner(0, this.maxBytes);

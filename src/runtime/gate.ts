@@ -8,6 +8,11 @@ import { type Decision, decide } from '../policy/decide.ts';
 import type { Policy } from '../policy/policy.ts';
 import { matchesSelector } from '../policy/selector.ts';
 
+/** How long a command that came out of its time is remembered, so that it is answered once and not at each replay. */
+const LATE_REMEMBERED_MS = 10 * 60_000;
+/** Looking through the remembered commands costs a millisecond when they are many. */
+const SWEEP_INTERVAL_MS = 1000;
+
 /** Signature checks in one second. An honest cluster needs a handful; a forger must not get the processor. */
 const VERIFICATIONS_PER_SECOND_MAX = 1000;
 
@@ -17,6 +22,8 @@ export interface GateContext {
   readonly tags: () => ReadonlyMap<string, string>;
   readonly replay: ReplayCache;
   readonly unixMs: () => number;
+  /** The time of the newest audit record. A clock that is behind it cannot tell old commands from new ones. */
+  readonly lastRecordUnixMs: () => number;
 }
 
 /**
@@ -44,6 +51,7 @@ export type Admission =
 export class Gate {
   private readonly context: GateContext;
   private window = { since: 0, count: 0 };
+  private sweptAt = 0;
 
   constructor(context: GateContext) {
     this.context = context;
@@ -86,11 +94,23 @@ export class Gate {
       rule,
       reason,
     });
-    if (late !== undefined) return refused('time-window', '', late);
+    const { replay } = this.context;
+    this.sweep(unixMs);
+    if (replay.full) return refused('replay-cache-full', '', 'too many commands at once on this node');
+    this.context.replay.sweep(unixMs);
     // An id counts as seen only now that the signature held, so that a forger cannot burn it.
-    if (this.context.replay.full)
-      return refused('replay-cache-full', '', 'too many commands at once on this node');
-    this.context.replay.remember(id, (body.issuedAt + body.ttlSeconds + policy.clockSkewSeconds) * 1000);
+    const validUntil = (body.issuedAt + body.ttlSeconds + policy.clockSkewSeconds) * 1000;
+    replay.remember(id, late === undefined ? validUntil : Math.max(validUntil, unixMs + LATE_REMEMBERED_MS));
+    if (late !== undefined) return refused('time-window', '', late);
+    const behindMs = this.context.lastRecordUnixMs() - unixMs;
+    if (behindMs > policy.clockSkewSeconds * 1000) {
+      const seconds = Math.round(behindMs / 1000);
+      return refused(
+        'clock',
+        '',
+        `the clock of this node is ${seconds} s behind its own audit log: set it right`,
+      );
+    }
     const unfit = checkArgv(body.argv);
     if (unfit !== undefined) return refused('argv', '', unfit);
     const decision = decide(policy, { operator, tags: this.context.tags(), argv: body.argv, unixMs });
@@ -98,6 +118,12 @@ export class Gate {
       return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
     }
     return { kind: 'admitted', envelope, operator, decision };
+  }
+
+  private sweep(unixMs: number): void {
+    if (Math.abs(unixMs - this.sweptAt) < SWEEP_INTERVAL_MS) return;
+    this.sweptAt = unixMs;
+    this.context.replay.sweep(unixMs);
   }
 
   private isFlooded(): boolean {

@@ -28,6 +28,8 @@ export interface JobContext {
   readonly unixMs: () => number;
   /** Cryptographically strong random bytes. */
   readonly randomBytes: (length: number) => Uint8Array;
+  /** Tells the people of this node what they must know and no asker can be told. */
+  readonly warn: (text: string) => void;
 }
 
 /**
@@ -120,15 +122,11 @@ export class Job {
     if (this.started || verdict.kind !== 'run') return;
     this.started = true;
     clearTimeout(this.goTimer);
-    try {
-      this.record({ event: 'start', rule: verdict.rule, program: verdict.spec.path });
-    } catch (error) {
-      // A command that cannot be recorded is not run.
-      const text = error instanceof Error ? error.message : String(error);
+    if (!this.record({ event: 'start', rule: verdict.rule, program: verdict.spec.path })) {
       this.send({
         kind: 'failed',
-        reason: `the audit log cannot be written: ${text}`,
-        hint: 'Free space on the node.',
+        reason: 'its audit log cannot be written, and what cannot be recorded is not run',
+        hint: "The node's log tells why.",
       });
       return this.close();
     }
@@ -176,10 +174,17 @@ export class Job {
     return this.over ? true : this.stream.write(this.channel.seal(frame));
   }
 
-  private record(entry: AuditFields): void {
+  /** False when it could not be written. Only a start hangs on it: a broken log must not bring the agent down. */
+  private record(entry: AuditFields): boolean {
     const { envelope, operator } = this.admission;
     const { id, argv } = envelope.body;
-    this.context.audit.append({ id: toHex(id), operator, argv: [...argv], ...entry });
+    try {
+      this.context.audit.append({ id: toHex(id), operator, argv: [...argv], ...entry });
+      return true;
+    } catch (error) {
+      this.context.warn(error instanceof Error ? error.message : String(error));
+      return false;
+    }
   }
 
   private streamClosed(): void {

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { isMainThread } from 'node:worker_threads';
 import { assert } from '../lib/assert.ts';
 import type { Millis } from '../lib/time.ts';
-import type { CommandEnd, CommandSpec, RunAs } from './command-spec.ts';
+import type { CommandEnd, CommandSpec } from './command-spec.ts';
 import { coverInherited } from './inherited-descriptors.ts';
 import { killMarked, killNamespace, programBehind, signal } from './kill-tree.ts';
 import { type Launch, planLaunch } from './launch.ts';
@@ -50,14 +50,15 @@ export function startCommand(
   try {
     return new Command(spec, launch, onOutput);
   } catch (error) {
-    return failedCommand(`${launch.file} could not be started: ${String(error)}`, SPAWN_HINT);
+    const message = error instanceof Error ? error.message : String(error);
+    return failedCommand(`${launch.file} could not be started: ${message}`, spawnHint(launch, message));
   }
 }
 
-const SPAWN_HINT = 'Look at the limits of the agent on the node (processes, memory, open files).';
-
-function accountHint(account: RunAs): string {
-  return `In a container, uid ${account.uid} (${account.name}) must exist there too.`;
+function spawnHint({ account }: Launch, message: string): string {
+  return account !== undefined && /EINVAL|EPERM/.test(message)
+    ? `The agent cannot become ${account.name} (uid ${account.uid}) here. In a container, that uid must be mapped.`
+    : 'Look at the limits of the agent on the node (processes, memory, open files).';
 }
 
 function failedCommand(reason: string, hint: string): RunningCommand {
@@ -235,8 +236,7 @@ class Command implements RunningCommand {
     this.finish({
       kind: 'failed',
       reason: `${this.launch.file} could not be started: ${error.message}`,
-      hint:
-        this.launch.account === undefined ? SPAWN_HINT : `${SPAWN_HINT} ${accountHint(this.launch.account)}`,
+      hint: spawnHint(this.launch, error.message),
     });
   }
 

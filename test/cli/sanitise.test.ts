@@ -4,7 +4,8 @@ import { Sanitiser, safeJson, sanitiseText } from '../../src/cli/sanitise.ts';
 
 const ESC = '\u001b';
 /** What must never reach a terminal once every colour was taken out. */
-const HARMFUL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\u{e0000}-\u{e0fff}]/u;
+const HARMFUL =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\u{e0000}-\u{e0fff}]/u;
 
 /** The clean text of UTF-8 bytes, given in chunks. */
 function cleaned(chunks: readonly Uint8Array[], colours: boolean): string {
@@ -16,7 +17,11 @@ function cleaned(chunks: readonly Uint8Array[], colours: boolean): string {
 }
 
 const clean = (text: string | Uint8Array, colours = true): string => cleaned([Buffer.from(text)], colours);
-const byteByByte = (bytes: Uint8Array, colours: boolean): string => cleaned(Array.from(bytes, (byte) => Uint8Array.of(byte)), colours);
+const byteByByte = (bytes: Uint8Array, colours: boolean): string =>
+  cleaned(
+    Array.from(bytes, (byte) => Uint8Array.of(byte)),
+    colours,
+  );
 
 /** What is wrong with clean text, or undefined when it is as it must be. */
 function breach(text: string): string | undefined {
@@ -25,11 +30,16 @@ function breach(text: string): string | undefined {
   if (harmful !== null) return `U+${harmful[0].codePointAt(0)!.toString(16)} in ${JSON.stringify(text)}`;
   for (const line of text.split('\n')) {
     const colours = line.match(/\u001b\[[0-9;]*m/g) ?? [];
-    if (colours.length > 0 && colours.at(-1) !== `${ESC}[0m`) return `a colour goes on after ${JSON.stringify(line)}`;
+    if (colours.length > 0 && colours.at(-1) !== `${ESC}[0m`)
+      return `a colour goes on after ${JSON.stringify(line)}`;
     for (const colour of colours) {
       // The numbers of a colour of its own (38;5;8) are no attributes.
-      const attributes = colour.slice(2, -1).replace(/[34]8;(5;\d+|2;\d+;\d+;\d+)/g, '39').split(';');
-      if (attributes.some((code) => [4, 5, 6, 7, 8].includes(Number(code)))) return `attribute in ${JSON.stringify(colour)}`;
+      const attributes = colour
+        .slice(2, -1)
+        .replace(/[34]8;(5;\d+|2;\d+;\d+;\d+)/g, '39')
+        .split(';');
+      if (attributes.some((code) => [4, 5, 6, 7, 8].includes(Number(code))))
+        return `attribute in ${JSON.stringify(colour)}`;
     }
   }
   return undefined;
@@ -64,13 +74,13 @@ const ATTACKS: Readonly<Record<string, readonly [attack: string | Uint8Array, le
   'DCS without an end': [`a${ESC}Pq~~~~\nb`, 'a\nb'],
   'DECUDK programs a key': [`a${ESC}P0;1|17/6c730d${ESC}\\b`, 'ab'],
   'APC of kitty shows a picture': [`a${ESC}_Gf=100;AAAA${ESC}\\b`, 'ab'],
-  'PM': [`a${ESC}^secret${ESC}\\b`, 'ab'],
-  'SOS': [`a${ESC}Xsecret${ESC}\\b`, 'ab'],
+  PM: [`a${ESC}^secret${ESC}\\b`, 'ab'],
+  SOS: [`a${ESC}Xsecret${ESC}\\b`, 'ab'],
   'DA asks who the terminal is': [`a${ESC}[cb`, 'ab'],
   'secondary DA': [`a${ESC}[>cb`, 'ab'],
   'DSR asks where the cursor is': [`a${ESC}[6nb`, 'ab'],
   'ENQ asks for the answerback': ['a\u0005b', 'a\u2405b'],
-  'DECID': [`a${ESC}Zb`, 'ab'],
+  DECID: [`a${ESC}Zb`, 'ab'],
   'cursor up and overwrite': [`bad\n${ESC}[1A${ESC}[2Kgood`, 'bad\ngood'],
   'cursor home': [`a${ESC}[Hb`, 'ab'],
   'cursor column': [`a${ESC}[1Gb`, 'ab'],
@@ -102,11 +112,11 @@ const ATTACKS: Readonly<Record<string, readonly [attack: string | Uint8Array, le
   'CR LF is an end of line': ['a\r\nb', 'a\nb'],
   'CR CR LF': ['a\r\r\nb', 'a\u240d\nb'],
   'BS overwrites': ['no\b\byes', 'no\u2408\u2408yes'],
-  'DEL': ['a\u007fb', 'a\u2421b'],
-  'BEL': ['a\u0007b', 'a\u2407b'],
+  DEL: ['a\u007fb', 'a\u2421b'],
+  BEL: ['a\u0007b', 'a\u2407b'],
   'VT and FF move': ['a\u000bb\u000cc', 'a\u240bb\u240cc'],
-  'NUL': ['a\u0000b', 'a\u2400b'],
-  'XOFF': ['a\u0013b', 'a\u2413b'],
+  NUL: ['a\u0000b', 'a\u2400b'],
+  XOFF: ['a\u0013b', 'a\u2413b'],
   'C1 CSI as a character': ['a\u009b2Jb', 'a\ufffd2Jb'],
   'C1 OSC as a character': ['a\u009d0;x\u009cb', 'a\ufffd0;x\ufffdb'],
   'C1 DCS as a character': ['a\u0090q\u009cb', 'a\ufffdq\ufffdb'],
@@ -117,12 +127,15 @@ const ATTACKS: Readonly<Record<string, readonly [attack: string | Uint8Array, le
   'bidi override': ['a\u202eb', 'a\u27e8U+202E\u27e9b'],
   'bidi isolate': ['a\u2067b\u2069', 'a\u27e8U+2067\u27e9b\u27e8U+2069\u27e9'],
   'bidi marks': ['\u200e\u200f\u061c', '\u27e8U+200E\u27e9\u27e8U+200F\u27e9\u27e8U+061C\u27e9'],
-  'zero-width characters': ['a\u200bb\u200cc\u2060d', 'a\u27e8U+200B\u27e9b\u27e8U+200C\u27e9c\u27e8U+2060\u27e9d'],
+  'zero-width characters': [
+    'a\u200bb\u200cc\u2060d',
+    'a\u27e8U+200B\u27e9b\u27e8U+200C\u27e9c\u27e8U+2060\u27e9d',
+  ],
   'byte order mark': ['\ufeffa', '\u27e8U+FEFF\u27e9a'],
   'tag characters': ['a\u{e0041}b', 'a\u27e8U+E0041\u27e9b'],
   'variation selectors that carry data': ['a\u{e0100}b', 'a\u27e8U+E0100\u27e9b'],
   'Hangul filler': ['a\u3164b', 'a\u27e8U+3164\u27e9b'],
-  'annotation': ['\ufff9a\ufffa', '\u27e8U+FFF9\u27e9a\u27e8U+FFFA\u27e9'],
+  annotation: ['\ufff9a\ufffa', '\u27e8U+FFF9\u27e9a\u27e8U+FFFA\u27e9'],
   'line and paragraph separator': ['a\u2028b\u2029c', 'a\u27e8U+2028\u27e9b\u27e8U+2029\u27e9c'],
   'soft hyphen': ['a\u00adb', 'a\u27e8U+00AD\u27e9b'],
   'SGR 8 hides': [`a${ESC}[8msecret`, 'asecret'],
@@ -183,9 +196,50 @@ const hostile = fc.oneof(
   fc
     .array(
       fc.constantFrom(
-        ESC, '[', ']', 'P', '_', '^', 'X', '\\', ';', ':', 'm', '8', '38', '5', '31', '0', '4', '?', '(', ' ', 'a', 'é', '世',
-        '\n', '\r', '\t', '\b', '\u0007', '\u0018', '\u001a', '\u007f', '\u0085', '\u009b', '\u009c', '\u009d', '\u202e', '\u200b',
-        '\ufeff', '\u{e0041}', '🎉', `${ESC}[`, `${ESC}]`, `${ESC}[31m`, `${ESC}[0m`,
+        ESC,
+        '[',
+        ']',
+        'P',
+        '_',
+        '^',
+        'X',
+        '\\',
+        ';',
+        ':',
+        'm',
+        '8',
+        '38',
+        '5',
+        '31',
+        '0',
+        '4',
+        '?',
+        '(',
+        ' ',
+        'a',
+        'é',
+        '世',
+        '\n',
+        '\r',
+        '\t',
+        '\b',
+        '\u0007',
+        '\u0018',
+        '\u001a',
+        '\u007f',
+        '\u0085',
+        '\u009b',
+        '\u009c',
+        '\u009d',
+        '\u202e',
+        '\u200b',
+        '\ufeff',
+        '\u{e0041}',
+        '🎉',
+        `${ESC}[`,
+        `${ESC}]`,
+        `${ESC}[31m`,
+        `${ESC}[0m`,
       ),
       { maxLength: 24, size: 'max' },
     )
@@ -206,7 +260,15 @@ test('200,000 random inputs keep the promise, and the same whole and byte by byt
 }, 120_000);
 
 test('the check itself finds what it must', () => {
-  for (const bad of ['\r', '\u009b', '\u202e', `${ESC}]0;`, `${ESC}[8m${ESC}[0m`, `${ESC}[31mx`, `${ESC}[1;4mx${ESC}[0m`]) {
+  for (const bad of [
+    '\r',
+    '\u009b',
+    '\u202e',
+    `${ESC}]0;`,
+    `${ESC}[8m${ESC}[0m`,
+    `${ESC}[31mx`,
+    `${ESC}[1;4mx${ESC}[0m`,
+  ]) {
     expect(breach(bad), JSON.stringify(bad)).not.toBe(undefined);
   }
   expect(breach(`${ESC}[38;5;8mx${ESC}[0m\n`)).toBe(undefined);

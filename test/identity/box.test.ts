@@ -39,3 +39,14 @@ test('a box from a point of small order, which everybody could have made, does n
   }
   expect(isWeakBoxKey(alice.publicKey)).toBe(false);
 });
+
+test("boxes are tweetnacl's, byte for byte, both ways", () => {
+  for (let i = 0; i < 20; i++) {
+    const [a, b] = [boxKeyPair(seedOf(`a ${i}`)), boxKeyPair(seedOf(`b ${i}`))];
+    expect(a.publicKey).toEqual(nacl.box.keyPair.fromSecretKey(a.secret).publicKey);
+    const text = seedOf(`text ${i}`).subarray(0, i);
+    const box = nacl.box(text, nonce, b.publicKey, a.secret);
+    expect(sealBox(text, nonce, b.publicKey, a.secret)).toEqual(box);
+    expect(openBox(box, nonce, a.publicKey, b.secret)).toEqual(text);
+  }
+});

@@ -415,6 +415,38 @@ describe('waking', () => {
     }
   });
 
+  test('gossip that nobody is there to hear is tried once per interval', () => {
+    for (let seed = 1; seed <= 300; seed++) {
+      const start = seed * 1234.1 + 0.1;
+      const node = new Node({ now: start, index: 7 });
+      node.hear(pushPull([remoteOf('n1'), remoteOf('n2', { addr: addrOf(2) })]), start);
+      node.hear(pushPull([remoteOf('n1', { state: 3 }), remoteOf('n2', { state: 3 })]), start);
+      let wakes = 0;
+      for (let now = start; now < start + 2000; wakes++) {
+        expect(wakes).toBeLessThan(16);
+        now = Math.max(now, node.memberlist.nextWake());
+        node.memberlist.tick(now);
+        node.memberlist.drain();
+      }
+      expect(wakes).toBeGreaterThan(8);
+    }
+  });
+
+  test('alone there is no gossip to wake up for, and what waited goes out to the first who comes', () => {
+    const node = new Node();
+    let wakes = 0;
+    for (let now = 0; now < 59_000; wakes++) {
+      now = node.memberlist.nextWake();
+      node.memberlist.tick(now);
+    }
+    expect(wakes).toBeLessThan(65);
+    node.hear(pushPull([remoteOf('n1')]), 60_000);
+    expect(node.memberlist.nextWake()).toBeLessThanOrEqual(60_200);
+    node.memberlist.tick(60_200);
+    const messages = sentOf(node.memberlist.drain()).flatMap((sent) => sent.messages);
+    expect(messages).toContainEqual(expect.objectContaining({ kind: 'alive', node: 'self' }));
+  });
+
   test('with nothing to say there is no gossip to wake up for', () => {
     const node = new Node();
     node.hear(pushPull([remoteOf('n1')]));

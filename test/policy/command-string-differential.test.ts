@@ -13,7 +13,10 @@ const SEED = 20;
 /** Between two commands in a shell's output. Cannot be an argument: control characters are refused. */
 const SEPARATOR = '\u001e';
 
-/** Harmless pieces most of the time, so that many strings are accepted; every special character some of the time. */
+/**
+ * Harmless pieces most of the time, so that many strings are accepted; every special character some of the
+ * time.
+ */
 const PIECES = [
   ...[
     'a',
@@ -89,9 +92,12 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a shell makes of many command lines, in one process: the words of each as arguments of its own printf. */
+/**
+ * What a shell makes of many command lines, in one process: the words of each as arguments of its own printf.
+ */
 function splitByShell(shell: string): string[][] {
-  // Without a search path the shell can start nothing, should a string be accepted that it takes for a command.
+  // Without a search path the shell can start nothing, should a string be accepted that it takes for a
+  // command.
   const script = `PATH=/nonexistent\n${accepted.map(({ text }) => `printf '%s\\0' ${text}\nprintf '\\036\\0'\n`).join('')}`;
   const result = spawnSync(shell, [], {
     input: script,

@@ -203,5 +203,7 @@ test('a path has one canonical spelling, and every other is named', () => {
   expect(pathProblem('/a/')).toBe('ends with a slash');
   expect(pathProblem('//')).toBe('ends with a slash');
   expect(pathProblem('/a//b')).toBe('has a double slash');
+  expect(pathProblem('/a/./b')).toBe('has a . or .. in it');
+  expect(pathProblem('/.')).toBe('has a . or .. in it');
   expect(pathProblem('/a/..')).toBe('has a . or .. in it');
 });

@@ -4,7 +4,10 @@ import { decide } from '../../src/policy/decide.ts';
 import { explain } from '../../src/policy/explain.ts';
 import { policyAllowing, request } from './fixtures.ts';
 
-/** Each case: the command entry of a policy, what it allows, and what it does not with the reason that is given. */
+/**
+ * Each case: the command entry of a policy, what it allows, and what it does not with the reason that is
+ * given.
+ */
 const CASES: readonly (readonly [string, readonly string[], readonly (readonly [string, string])[]])[] = [
   [
     '{ program: ps, argv: [[ax, "-ef"]] }',
@@ -74,6 +77,7 @@ const CASES: readonly (readonly [string, readonly string[], readonly (readonly [
       'jc --since=a=b',
       'jc -g 12345',
       'jc -g 日本語文字',
+      'jc -g 😀😀😀😀😀',
       'jc --nice -5',
       'jc --nice=-5',
       'jc --nice 0',

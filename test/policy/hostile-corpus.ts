@@ -1,4 +1,7 @@
-/** Command strings that somebody might try, in three classes. Grown from the ways in which shells and programs are abused. */
+/**
+ * Command strings that somebody might try, in three classes. Grown from the ways in which shells and programs
+ * are abused.
+ */
 
 /** Refused by the parser. The word has to be in the refusal. */
 export const REFUSED: readonly (readonly [command: string, word: string])[] = [
@@ -107,6 +110,7 @@ export const REFUSED: readonly (readonly [command: string, word: string])[] = [
   ['\ufeffls', 'invisible character'],
   ['ls \u00ad', 'invisible character'],
   ['ls \u3164', 'invisible character'],
+  ['ls \ufff9x\ufffb', 'invisible character'],
   ['ls \u115f', 'invisible character'],
   ['ls a\ufe0f', 'invisible character'],
   ['ls \u{e0041}', 'invisible character'],
@@ -135,7 +139,9 @@ export const REFUSED: readonly (readonly [command: string, word: string])[] = [
   [`ls ${'a'.repeat(2048)}`, '2051 bytes'],
 ];
 
-/** Parsed, and then denied by each of the three shipped policies, for their strongest operator on a web node. */
+/**
+ * Parsed, and then denied by each of the three shipped policies, for their strongest operator on a web node.
+ */
 export const DENIED: readonly string[] = [
   // Shells, interpreters, and what starts or becomes something else.
   'sh',

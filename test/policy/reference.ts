@@ -1,6 +1,6 @@
 /**
- * The rules of a policy once more, straightforward and slow, on the plain data of the file and with no code of the
- * program: what `decide` is held against.
+ * The rules of a policy once more, straightforward and slow, on the plain data of the file and with no code
+ * of the program: what `decide` is held against.
  */
 export interface RawCommand {
   program: string;

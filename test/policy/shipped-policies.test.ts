@@ -12,7 +12,10 @@ function shipped(name: string): Policy {
   return loadPolicy(readFileSync(new URL(file, FOLDER), 'utf8'), file);
 }
 
-/** What people ask of machines all day, and which of development, staging and production allow it on a web node. */
+/**
+ * What people ask of machines all day, and which of development, staging and production allow it on a web
+ * node.
+ */
 const EVERYDAY: readonly (readonly [command: string, environments: string])[] = [
   ['ps ax', 'dsp'],
   ['ps aux', 'ds'],

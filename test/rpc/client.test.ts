@@ -45,7 +45,9 @@ class FakeAgent implements ByteStream {
 
   /** Sends values in one chunk, and `rest` behind them. */
   send(...values: (Encodable | Uint8Array)[]): void {
-    this.data(concatBytes(...values.map((value) => (value instanceof Uint8Array ? value : encodeRpc(value)))));
+    this.data(
+      concatBytes(...values.map((value) => (value instanceof Uint8Array ? value : encodeRpc(value)))),
+    );
   }
 
   die(error?: Error): void {
@@ -81,7 +83,10 @@ describe('a conversation', () => {
     const seqs: number[] = [];
     const agent = new FakeAgent((seq) => {
       seqs.push(seq);
-      if (seqs.length === 2) agent.send(ok(seqs[1]!), { serf: { members: '1' } }, ok(seqs[0]!), { Members: [{ Name: 'web1', Addr: new Uint8Array(4) }] });
+      if (seqs.length === 2)
+        agent.send(ok(seqs[1]!), { serf: { members: '1' } }, ok(seqs[0]!), {
+          Members: [{ Name: 'web1', Addr: new Uint8Array(4) }],
+        });
     });
     const client = await RpcClient.connect(agent);
     const [members, stats] = await Promise.all([client.members(), client.stats()]);
@@ -96,7 +101,10 @@ describe('a conversation', () => {
       else agent.send(ok(seq), { Members: [] });
     });
     const client = await RpcClient.connect(agent);
-    await expect(client.join(['10.0.0.9'])).rejects.toMatchObject({ code: 'AGENT_ERROR', message: 'the agent says: no route' });
+    await expect(client.join(['10.0.0.9'])).rejects.toMatchObject({
+      code: 'AGENT_ERROR',
+      message: 'the agent says: no route',
+    });
     expect(await client.members()).toEqual([]);
   });
 
@@ -136,7 +144,11 @@ describe('a conversation', () => {
 test('a run’s records come in between the replies', async () => {
   const agent = new FakeAgent((seq, request) => {
     if (request.command === 'fanout-run') return agent.send(ok(seq), ok(seq), { Type: 'ack', From: 'web1' });
-    agent.send(ok(2), { Type: 'answer', From: 'web1', Stream: 5 }, ok(seq), { Members: [] }, ok(2), { Type: 'member', Name: 'web2', Status: 'left' });
+    agent.send(ok(2), { Type: 'answer', From: 'web1', Stream: 5 }, ok(seq), { Members: [] }, ok(2), {
+      Type: 'member',
+      Name: 'web2',
+      Status: 'left',
+    });
   });
   const client = await RpcClient.connect(agent);
   const records: unknown[] = [];

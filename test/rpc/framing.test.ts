@@ -35,32 +35,41 @@ const anyValue: fc.Arbitrary<Encodable> = fc.letrec<{ value: Encodable }>((tie) 
 describe('a sequence of values', () => {
   test('is the same however it is cut into chunks', () => {
     fc.assert(
-      fc.property(fc.array(anyValue, { maxLength: 12 }), fc.array(fc.nat(), { maxLength: 30 }), (values, offsets) => {
-        const bytes = concatBytes(...values.map(encodeRpc));
-        const whole = new ValueReader(64 * KIB);
-        whole.push(bytes);
-        const expected = readAll(whole);
-        expect(expected.length).toBe(values.length);
-        const reader = new ValueReader(64 * KIB);
-        const got = cut(bytes, offsets).flatMap((chunk) => {
-          reader.push(chunk);
-          return readAll(reader);
-        });
-        expect(got).toEqual(expected);
-      }),
+      fc.property(
+        fc.array(anyValue, { maxLength: 12 }),
+        fc.array(fc.nat(), { maxLength: 30 }),
+        (values, offsets) => {
+          const bytes = concatBytes(...values.map(encodeRpc));
+          const whole = new ValueReader(64 * KIB);
+          whole.push(bytes);
+          const expected = readAll(whole);
+          expect(expected.length).toBe(values.length);
+          const reader = new ValueReader(64 * KIB);
+          const got = cut(bytes, offsets).flatMap((chunk) => {
+            reader.push(chunk);
+            return readAll(reader);
+          });
+          expect(got).toEqual(expected);
+        },
+      ),
       { numRuns: 1500 },
     );
   });
 
   test('can be left at any value, and what follows is handed over untouched', () => {
     fc.assert(
-      fc.property(anyValue, fc.uint8Array({ maxLength: 200 }), fc.array(fc.nat(), { maxLength: 9 }), (value, rest, offsets) => {
-        const reader = new ValueReader(64 * KIB);
-        for (const chunk of cut(concatBytes(encodeRpc(value), rest), offsets)) reader.push(chunk);
-        expect(reader.next()).not.toBe(undefined);
-        expect(reader.takeRest()).toEqual(rest);
-        expect(reader.next()).toBe(undefined);
-      }),
+      fc.property(
+        anyValue,
+        fc.uint8Array({ maxLength: 200 }),
+        fc.array(fc.nat(), { maxLength: 9 }),
+        (value, rest, offsets) => {
+          const reader = new ValueReader(64 * KIB);
+          for (const chunk of cut(concatBytes(encodeRpc(value), rest), offsets)) reader.push(chunk);
+          expect(reader.next()).not.toBe(undefined);
+          expect(reader.takeRest()).toEqual(rest);
+          expect(reader.next()).toBe(undefined);
+        },
+      ),
     );
   });
 

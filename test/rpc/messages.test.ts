@@ -5,7 +5,13 @@ import { DecodeError } from '../../src/lib/errors.ts';
 import { type Encodable, encodeRpc, Fields, type MsgpackValue } from '../../src/lib/msgpack.ts';
 import { ValueReader } from '../../src/rpc/framing.ts';
 import { decodeMembers, encodeMember } from '../../src/rpc/members.ts';
-import { decodeInfo, decodeRunRecord, decodeStats, encodeInfo, encodeRunRecord } from '../../src/rpc/replies.ts';
+import {
+  decodeInfo,
+  decodeRunRecord,
+  decodeStats,
+  encodeInfo,
+  encodeRunRecord,
+} from '../../src/rpc/replies.ts';
 import { decodeRequest, hasBody, isCommand, type Request, requestBody } from '../../src/rpc/requests.ts';
 import { type Vector, vectorsOf } from '../fixtures/vectors.ts';
 
@@ -25,7 +31,12 @@ function asIn(expected: unknown, value: unknown): unknown {
   if (value instanceof Uint8Array) return typeof expected === 'string' ? utf8Text(value) : value;
   if (Array.isArray(value)) return value.map((item, i) => asIn((expected as unknown[])?.[i], item));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, asIn((expected as Record<string, unknown>)?.[key], item)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key,
+      asIn((expected as Record<string, unknown>)?.[key], item),
+    ]),
+  );
 }
 
 const isRequest = (vector: Vector): boolean => vector.decoded[0]?.Command !== undefined;
@@ -38,7 +49,10 @@ function requestsOf(vector: Vector): { seq: number; request: Request }[] | undef
     const header = Fields.of(values.shift()!);
     const command = header.text('Command');
     if (!isCommand(command)) return undefined;
-    found.push({ seq: header.u64('Seq'), request: decodeRequest(command, hasBody(command) ? values.shift()! : null) });
+    found.push({
+      seq: header.u64('Seq'),
+      request: decodeRequest(command, hasBody(command) ? values.shift()! : null),
+    });
   }
   return found;
 }
@@ -50,19 +64,32 @@ function encodeRequest({ seq, request }: { seq: number; request: Request }): Uin
 }
 
 describe('every captured conversation', () => {
-  test.each(VECTORS.map((vector) => [vector.name, vector] as const))('%s means what it should', (_name, vector) => {
-    const values = valuesOf(vector.bytes);
-    expect(values.map((value, i) => asIn(vector.decoded[i], value))).toEqual(vector.decoded);
-  });
+  test.each(VECTORS.map((vector) => [vector.name, vector] as const))(
+    '%s means what it should',
+    (_name, vector) => {
+      const values = valuesOf(vector.bytes);
+      expect(values.map((value, i) => asIn(vector.decoded[i], value))).toEqual(vector.decoded);
+    },
+  );
 
   /** Commands that our agent does not have: stream and monitor with what belongs to them, keys, coordinates. */
-  const UNSERVED = ['stream', 'monitor', 'respond', 'get-coordinate', 'install-key', 'remove-key', 'list-keys'];
+  const UNSERVED = [
+    'stream',
+    'monitor',
+    'respond',
+    'get-coordinate',
+    'install-key',
+    'remove-key',
+    'list-keys',
+  ];
   const requests = VECTORS.filter(isRequest);
 
   test('holds requests for every command that is served, or is known not to be', () => {
     for (const vector of requests) {
       const commands: string[] = vector.decoded.flatMap((one: { Command?: string }) => one.Command ?? []);
-      expect(requestsOf(vector) === undefined, vector.name).toBe(commands.some((command) => UNSERVED.includes(command)));
+      expect(requestsOf(vector) === undefined, vector.name).toBe(
+        commands.some((command) => UNSERVED.includes(command)),
+      );
     }
   });
 
@@ -70,23 +97,35 @@ describe('every captured conversation', () => {
   const OTHER_NOTHING = ['rpc_query_client'];
   const exact = requests.filter((vector) => requestsOf(vector) !== undefined && !vector.isNew);
 
-  test.each(exact.map((vector) => [vector.name, vector] as const))('%s encodes to the identical bytes', (name, vector) => {
-    const found = requestsOf(vector)!;
-    const again = concatBytes(...found.map(encodeRequest));
-    if (!OTHER_NOTHING.includes(name)) expect(toHex(again)).toBe(toHex(vector.bytes));
-    expect(requestsOf({ ...vector, bytes: again })).toEqual(found);
-  });
+  test.each(exact.map((vector) => [vector.name, vector] as const))(
+    '%s encodes to the identical bytes',
+    (name, vector) => {
+      const found = requestsOf(vector)!;
+      const again = concatBytes(...found.map(encodeRequest));
+      if (!OTHER_NOTHING.includes(name)) expect(toHex(again)).toBe(toHex(vector.bytes));
+      expect(requestsOf({ ...vector, bytes: again })).toEqual(found);
+    },
+  );
 
   /** Replies whose maps came in the arbitrary order of a Go map, or whose floats are whole numbers. */
   const UNORDERED = /stats|rtt|list_keys_error|remove_key_error|get_coordinate/;
-  const replies = VECTORS.filter((vector) => !isRequest(vector) && !vector.isNew && !UNORDERED.test(vector.name));
+  const replies = VECTORS.filter(
+    (vector) => !isRequest(vector) && !vector.isNew && !UNORDERED.test(vector.name),
+  );
 
-  test.each(replies.map((vector) => [vector.name, vector] as const))('%s encodes to the identical bytes', (_name, vector) => {
-    expect(toHex(concatBytes(...vector.decoded.map((value: Encodable) => encodeRpc(value))))).toBe(toHex(vector.bytes));
-  });
+  test.each(replies.map((vector) => [vector.name, vector] as const))(
+    '%s encodes to the identical bytes',
+    (_name, vector) => {
+      expect(toHex(concatBytes(...vector.decoded.map((value: Encodable) => encodeRpc(value))))).toBe(
+        toHex(vector.bytes),
+      );
+    },
+  );
 
   test('has members that are read and written alike', () => {
-    const vectors = VECTORS.filter((vector) => vector.decoded.some((one: { Members?: unknown }) => one.Members !== undefined));
+    const vectors = VECTORS.filter((vector) =>
+      vector.decoded.some((one: { Members?: unknown }) => one.Members !== undefined),
+    );
     expect(vectors.length).toBeGreaterThan(3);
     for (const vector of vectors) {
       for (const value of valuesOf(vector.bytes)) {
@@ -134,12 +173,18 @@ describe('fanout’s own messages', () => {
       timeoutMs: 30_000,
     };
     expect(decodeRequest('fanout-run', roundTrip(requestBody(run)!))).toEqual(run);
-    expect(decodeRequest('fanout-answer', roundTrip({ Stream: 9 }))).toEqual({ command: 'fanout-answer', stream: 9 });
+    expect(decodeRequest('fanout-answer', roundTrip({ Stream: 9 }))).toEqual({
+      command: 'fanout-answer',
+      stream: 9,
+    });
   });
 
   test.each([
     ['an id that is not 16 bytes', { Run: new Uint8Array(15) }],
-    ['more targets than a cluster can have', { Run: new Uint8Array(16), Targets: new Array(20_001).fill('a') }],
+    [
+      'more targets than a cluster can have',
+      { Run: new Uint8Array(16), Targets: new Array(20_001).fill('a') },
+    ],
     ['a target that is no text', { Run: new Uint8Array(16), Targets: [7] }],
     ['a negative timeout', { Run: new Uint8Array(16), TimeoutMs: -1 }],
   ])('a run with %s is refused', (_what, body) => {
@@ -152,23 +197,65 @@ describe('fanout’s own messages', () => {
 
   test('stats are sections of texts', () => {
     const stats = decodeStats(roundTrip({ serf: { members: '3' }, tags: { role: 'db' } }));
-    expect(stats).toEqual(new Map([['serf', new Map([['members', '3']])], ['tags', new Map([['role', 'db']])]]));
+    expect(stats).toEqual(
+      new Map([
+        ['serf', new Map([['members', '3']])],
+        ['tags', new Map([['role', 'db']])],
+      ]),
+    );
   });
 });
 
 test('any value as any message gives a message or a DecodeError', () => {
   const body = fc.oneof(
     fc.dictionary(
-      fc.constantFrom('Members', 'Tags', 'Type', 'From', 'Stream', 'Targets', 'Run', 'Name', 'Status', 'Sandboxes', 'Timeout', 'Payload', 'Seq'),
-      fc.oneof(fc.constant(null), fc.boolean(), fc.double(), fc.integer(), fc.uint8Array(), fc.array(fc.integer()), fc.dictionary(fc.string(), fc.integer())),
+      fc.constantFrom(
+        'Members',
+        'Tags',
+        'Type',
+        'From',
+        'Stream',
+        'Targets',
+        'Run',
+        'Name',
+        'Status',
+        'Sandboxes',
+        'Timeout',
+        'Payload',
+        'Seq',
+      ),
+      fc.oneof(
+        fc.constant(null),
+        fc.boolean(),
+        fc.double(),
+        fc.integer(),
+        fc.uint8Array(),
+        fc.array(fc.integer()),
+        fc.dictionary(fc.string(), fc.integer()),
+      ),
       { noNullPrototype: true },
     ),
     fc.constant(null),
     fc.array(fc.integer()),
     fc.uint8Array(),
   );
-  const commands = ['handshake', 'event', 'join', 'members-filtered', 'tags', 'query', 'stop', 'fanout-run', 'fanout-answer'] as const;
-  const decoders: ((value: MsgpackValue) => unknown)[] = [decodeMembers, decodeInfo, decodeRunRecord, decodeStats];
+  const commands = [
+    'handshake',
+    'event',
+    'join',
+    'members-filtered',
+    'tags',
+    'query',
+    'stop',
+    'fanout-run',
+    'fanout-answer',
+  ] as const;
+  const decoders: ((value: MsgpackValue) => unknown)[] = [
+    decodeMembers,
+    decodeInfo,
+    decodeRunRecord,
+    decodeStats,
+  ];
   for (const command of commands) decoders.push((value) => decodeRequest(command, value));
   fc.assert(
     fc.property(body, (body) => {

@@ -27,7 +27,7 @@ const ended = (node: string, facts: Partial<Extract<RunEvent, { kind: 'ended' }>
   ...facts,
 });
 
-function after(names: readonly string[], ...events: RunEvent[]): RunState {
+function runAfter(names: readonly string[], ...events: RunEvent[]): RunState {
   return events.reduce((state, event, i) => reduceRun(state, event, i + 1), startRun(names, 1000, 0));
 }
 
@@ -50,7 +50,12 @@ const anyEvent: fc.Arbitrary<RunEvent> = fc.oneof(
       node,
       code: fc.option(fc.constantFrom(0, 1, 255)),
       signal: fc.option(fc.constant('SIGKILL')),
-      cause: fc.constantFrom('exit' as const, 'timeout' as const, 'output-limit' as const, 'cancelled' as const),
+      cause: fc.constantFrom(
+        'exit' as const,
+        'timeout' as const,
+        'output-limit' as const,
+        'cancelled' as const,
+      ),
     })
     .map(({ node, ...facts }) => ended(node, facts)),
   node.map((node): RunEvent => ({ kind: 'denied', node, code: 'c', rule: 'r', reason: 'no' })),
@@ -61,7 +66,12 @@ const anyEvent: fc.Arbitrary<RunEvent> = fc.oneof(
     .record({ node, status: fc.constantFrom('none', 'alive', 'leaving', 'left', 'failed') })
     .map(({ node, status }): RunEvent => ({ kind: 'member', node, status: status as 'alive' })),
   node.map((node): RunEvent => ({ kind: 'joined-late', node })),
-  fc.constantFrom<RunEvent>({ kind: 'interrupt' }, { kind: 'timeout' }, { kind: 'grace-over' }, { kind: 'agent-lost' }),
+  fc.constantFrom<RunEvent>(
+    { kind: 'interrupt' },
+    { kind: 'timeout' },
+    { kind: 'grace-over' },
+    { kind: 'agent-lost' },
+  ),
 );
 
 describe('for any sequence of events', () => {
@@ -71,10 +81,12 @@ describe('for any sequence of events', () => {
     fc.assert(
       fc.property(names, fc.array(anyEvent, { maxLength: 60 }), fc.boolean(), (names, events, interrupts) => {
         const stop: RunEvent = { kind: interrupts ? 'interrupt' : 'timeout' };
-        const state = after(names, ...events, stop, { kind: 'grace-over' });
+        const state = runAfter(names, ...events, stop, { kind: 'grace-over' });
         expect(state.phase).toBe('ended');
         expect(state.open).toBe(0);
-        const counts = FINAL_STATES.map((final) => [...state.targets.values()].filter((one) => one.state === final).length);
+        const counts = FINAL_STATES.map(
+          (final) => [...state.targets.values()].filter((one) => one.state === final).length,
+        );
         expect(counts.reduce((sum, count) => sum + count, 0)).toBe(state.targets.size);
         for (const name of names) expect(state.targets.has(name)).toBe(true);
       }),
@@ -106,8 +118,10 @@ describe('for any sequence of events', () => {
   test('the exit code is 0 only when there was a target and every one exited with 0', () => {
     fc.assert(
       fc.property(names, fc.array(anyEvent, { maxLength: 60 }), (names, events) => {
-        const state = after(names, ...events);
-        const isFine = [...state.targets.values()].every((one) => one.state === 'exited' && one.code === 0 && one.cause === 'exit');
+        const state = runAfter(names, ...events);
+        const isFine = [...state.targets.values()].every(
+          (one) => one.state === 'exited' && one.code === 0 && one.cause === 'exit',
+        );
         if (exitCode(state) === 0) expect(isFine && state.targets.size > 0).toBe(true);
         if (isFine && state.targets.size > 0 && !state.interrupted) expect(exitCode(state)).toBe(0);
         expect([0, 1, 3, 4, 5, 7, 130]).toContain(exitCode(state));
@@ -119,7 +133,7 @@ describe('for any sequence of events', () => {
   test('the same events give the same run', () => {
     fc.assert(
       fc.property(names, fc.array(anyEvent, { maxLength: 40 }), (names, events) => {
-        expect(after(names, ...events)).toEqual(after(names, ...events));
+        expect(runAfter(names, ...events)).toEqual(runAfter(names, ...events));
       }),
     );
   });
@@ -127,74 +141,100 @@ describe('for any sequence of events', () => {
 
 describe('how a target ends', () => {
   test('at the timeout, who never acknowledged and who acknowledged in silence are told apart', () => {
-    const state = after(['a', 'b'], { kind: 'acked', node: 'b' }, { kind: 'timeout' });
-    expect(target(state, 'a')).toMatchObject({ state: 'unreachable', reason: 'it never acknowledged the command' });
+    const state = runAfter(['a', 'b'], { kind: 'acked', node: 'b' }, { kind: 'timeout' });
+    expect(target(state, 'a')).toMatchObject({
+      state: 'unreachable',
+      reason: 'it never acknowledged the command',
+    });
     expect(target(state, 'b')).toMatchObject({ state: 'unreachable' });
     expect(target(state, 'b').reason).toMatch(/no fanout agent/);
     expect(state.phase).toBe('ended');
   });
 
   test('at the timeout, what runs is awaited until the node confirms that it killed it', () => {
-    const stopping = after(['a'], accepted('a'), { kind: 'started', node: 'a' }, { kind: 'timeout' });
+    const stopping = runAfter(['a'], accepted('a'), { kind: 'started', node: 'a' }, { kind: 'timeout' });
     expect(stopping).toMatchObject({ phase: 'stopping', open: 1 });
-    const confirmed = reduceRun(stopping, ended('a', { code: null, signal: 'SIGKILL', cause: 'cancelled' }), 9);
+    const confirmed = reduceRun(
+      stopping,
+      ended('a', { code: null, signal: 'SIGKILL', cause: 'cancelled' }),
+      9,
+    );
     expect(target(confirmed, 'a')).toMatchObject({ state: 'timed-out', reason: 'killed', signal: 'SIGKILL' });
     expect(exitCode(confirmed)).toBe(4);
   });
 
   test('a kill that nobody confirmed is not claimed', () => {
-    for (const [stop, state] of [['timeout', 'timed-out'], ['interrupt', 'cancelled']] as const) {
-      const run = after(['a'], accepted('a'), { kind: 'started', node: 'a' }, { kind: stop }, { kind: 'grace-over' });
-      expect(target(run, 'a')).toMatchObject({ state, reason: 'the kill was not confirmed: it may still run' });
+    for (const [stop, state] of [
+      ['timeout', 'timed-out'],
+      ['interrupt', 'cancelled'],
+    ] as const) {
+      const run = runAfter(
+        ['a'],
+        accepted('a'),
+        { kind: 'started', node: 'a' },
+        { kind: stop },
+        { kind: 'grace-over' },
+      );
+      expect(target(run, 'a')).toMatchObject({
+        state,
+        reason: 'the kill was not confirmed: it may still run',
+      });
     }
   });
 
   test('an interrupt cancels who is still pending and waits for the others', () => {
-    const state = after(['a', 'b'], accepted('b'), { kind: 'started', node: 'b' }, { kind: 'interrupt' });
+    const state = runAfter(['a', 'b'], accepted('b'), { kind: 'started', node: 'b' }, { kind: 'interrupt' });
     expect(target(state, 'a')).toMatchObject({ state: 'cancelled', reason: 'stopped before it began' });
     expect(target(state, 'b').state).toBe('running');
     expect(exitCode(state)).toBe(130);
   });
 
   test('a node that stops its own command is not taken for our timeout', () => {
-    const run = after(['a'], accepted('a'), { kind: 'started', node: 'a' }, ended('a', { code: null, signal: 'SIGKILL', cause: 'cancelled' }));
+    const run = runAfter(
+      ['a'],
+      accepted('a'),
+      { kind: 'started', node: 'a' },
+      ended('a', { code: null, signal: 'SIGKILL', cause: 'cancelled' }),
+    );
     expect(target(run, 'a')).toMatchObject({ state: 'cancelled', reason: 'killed by its own node' });
     expect(exitCode(run)).toBe(4);
   });
 
   test('the end of a grace that never began changes nothing', () => {
-    expect(target(after(['a'], { kind: 'grace-over' }), 'a').state).toBe('pending');
+    expect(target(runAfter(['a'], { kind: 'grace-over' }), 'a').state).toBe('pending');
   });
 
   test('a member that fails or leaves is lost only while it has not answered', () => {
     const gone = (status: 'failed' | 'left'): RunEvent => ({ kind: 'member', node: 'a', status });
-    expect(target(after(['a'], gone('failed')), 'a').state).toBe('lost');
-    expect(target(after(['a'], { kind: 'acked', node: 'a' }, gone('left')), 'a').state).toBe('lost');
-    expect(target(after(['a'], accepted('a'), gone('failed')), 'a').state).toBe('accepted');
-    expect(target(after(['a'], { kind: 'member', node: 'a', status: 'leaving' }), 'a').state).toBe('pending');
+    expect(target(runAfter(['a'], gone('failed')), 'a').state).toBe('lost');
+    expect(target(runAfter(['a'], { kind: 'acked', node: 'a' }, gone('left')), 'a').state).toBe('lost');
+    expect(target(runAfter(['a'], accepted('a'), gone('failed')), 'a').state).toBe('accepted');
+    expect(target(runAfter(['a'], { kind: 'member', node: 'a', status: 'leaving' }), 'a').state).toBe(
+      'pending',
+    );
   });
 
   test('output that was cut by a limit is no success, even with code 0', () => {
-    const run = after(['a'], accepted('a'), ended('a', { cause: 'output-limit' }));
+    const run = runAfter(['a'], accepted('a'), ended('a', { cause: 'output-limit' }));
     expect(exitCode(run)).toBe(1);
     expect(target(run, 'a').reason).toMatch(/the output is cut/);
   });
 
   test('a lost agent loses everything that is open and nothing that has ended', () => {
-    const run = after(['a', 'b'], accepted('a'), ended('a'), { kind: 'agent-lost' });
+    const run = runAfter(['a', 'b'], accepted('a'), ended('a'), { kind: 'agent-lost' });
     expect([target(run, 'a').state, target(run, 'b').state]).toEqual(['exited', 'lost']);
     expect(exitCode(run)).toBe(4);
   });
 
   test('a member that came late counts, once', () => {
-    const run = after(['a'], { kind: 'joined-late', node: 'b' }, { kind: 'joined-late', node: 'b' });
+    const run = runAfter(['a'], { kind: 'joined-late', node: 'b' }, { kind: 'joined-late', node: 'b' });
     expect(run).toMatchObject({ open: 2 });
     expect(target(run, 'b').late).toBe(true);
   });
 
   test('bytes are counted as they come, and the node has the last word', () => {
     const out = (bytes: number): RunEvent => ({ kind: 'output', node: 'a', stream: 'stdout', bytes });
-    const run = after(['a'], accepted('a'), out(3), out(4));
+    const run = runAfter(['a'], accepted('a'), out(3), out(4));
     expect(target(run, 'a').stdoutBytes).toBe(7);
     expect(target(reduceRun(run, ended('a', { stdoutBytes: 9 }), 9), 'a').stdoutBytes).toBe(9);
   });
@@ -212,9 +252,11 @@ test('of several exit codes the worst counts: 130, then 7, 4, 5, 1', () => {
   const names = ['a', 'e', 'd', 'l', 'u'];
   for (let count = 1; count <= steps.length; count++) {
     const some = steps.slice(0, count);
-    expect(exitCode(after(names.slice(0, count), ...some.flatMap(([events]) => events)))).toBe(some.at(-1)![1]);
+    expect(exitCode(runAfter(names.slice(0, count), ...some.flatMap(([events]) => events)))).toBe(
+      some.at(-1)![1],
+    );
   }
-  expect(exitCode(after(['a', 'b'], ended('a'), { kind: 'interrupt' }))).toBe(130);
+  expect(exitCode(runAfter(['a', 'b'], ended('a'), { kind: 'interrupt' }))).toBe(130);
   expect(exitCode(startRun([], 1000, 0))).toBe(3);
 });
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import type { CommandEnd, CommandSpec, RunAs, SandboxProfile } from '../../src/runtime/command-spec.ts';
+import type { CommandSpec, RunAs, SandboxProfile } from '../../src/runtime/command-spec.ts';
 import { planLaunch } from '../../src/runtime/launch.ts';
 import { type RunningCommand, startCommand } from '../../src/runtime/process.ts';
 import { resolveProgram } from '../../src/runtime/resolve-program.ts';
@@ -78,8 +78,6 @@ export function start(argv: readonly string[], changes: Partial<CommandSpec> = {
     });
   return { command, stdout: () => text('stdout'), stderr: () => text('stderr'), shows };
 }
-
-export type Ended = Extract<CommandEnd, { kind: 'ended' }>;
 
 /** Runs a command to its end; the program must have been executed. */
 export async function run(argv: readonly string[], changes: Partial<CommandSpec> = {}) {

@@ -26,17 +26,20 @@ rules:
 let serial = 0;
 let replay: ReplayCache;
 let nowMs: number;
+let lastRecordMs: number;
 let gate: Gate;
 
 beforeEach(() => {
   replay = new ReplayCache();
   nowMs = NOW_MS;
+  lastRecordMs = NOW_MS - 1000;
   gate = new Gate({
     nodeName: 'web1',
     policy: () => policy,
     tags: () => new Map([['role', 'web']]),
     replay,
     unixMs: () => nowMs,
+    lastRecordUnixMs: () => lastRecordMs,
   });
 });
 
@@ -128,6 +131,17 @@ test('a refusal for time says by how much, and what to look at', () => {
   nowMs = NOW_MS + 300_000;
   const admission = gate.admit(signed());
   expect(admission).toMatchObject({ reason: expect.stringMatching(/300 s ago.*clocks/) });
+});
+
+test('a node whose clock fell behind its own audit log refuses until it is right again', () => {
+  lastRecordMs = NOW_MS + 60_000;
+  expect(gate.admit(signed())).toMatchObject({
+    kind: 'refused',
+    code: 'clock',
+    reason: expect.stringContaining('60 s behind'),
+  });
+  lastRecordMs = NOW_MS + 10_000;
+  expect(outcome(gate.admit(signed()))).toBe('admitted');
 });
 
 test('a command that wants to live longer than the policy allows is refused', () => {
