@@ -1,6 +1,6 @@
 // A real five-node cluster on this machine, and the main job on it. With --keep the cluster stays up.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -54,56 +54,29 @@ rules:${neverRules}
 `;
 }
 
-/** Starts an agent and waits until it has said where it gossips. */
-function startAgent({ name, role, policy: file }, joinVia, keyFile) {
-  const args = [
-    'agent',
-    '--node',
-    name,
-    '--bind',
-    '127.0.0.1:0',
-    '--rpc-addr',
-    control(name),
-    '--encrypt-file',
-    keyFile,
-  ];
-  args.push(
-    '--tag',
-    `role=${role}`,
-    '--env',
-    'demo',
-    '--policy',
-    join(dir, file),
-    '--data-dir',
-    join(dir, name),
-  );
+/** Starts an agent and waits until it has said where it gossips. Its words go to a file, which outlives this script. */
+async function startAgent({ name, role, policy: file }, joinVia, keyFile) {
+  const args = ['agent', '--node', name, '--bind', '127.0.0.1:0', '--rpc-addr', control(name)];
+  args.push('--encrypt-file', keyFile, '--tag', `role=${role}`, '--env', 'demo');
+  args.push('--policy', join(dir, file), '--data-dir', join(dir, name));
   if (joinVia !== undefined) args.push('--join', joinVia);
-  const child = spawn(process.execPath, [cli, ...args], {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: keep,
-  });
+  const logFile = join(dir, `${name}.log`);
+  const log = openSync(logFile, 'a', 0o600);
+  const child = spawn(process.execPath, [cli, ...args], { env, stdio: ['ignore', log, log], detached: keep });
+  closeSync(log);
   agents.push(child);
-  return new Promise((resolve, reject) => {
-    let said = '';
-    const timer = setTimeout(() => reject(new Error(`${name} did not start:\n${said}`)), START_TIMEOUT_MS);
-    child.stderr.on('data', (chunk) => {
-      said += chunk;
-    });
-    child.stdout.on('data', (chunk) => {
-      said += chunk;
-      const gossip = /gossip:\s+(\S+:\d+)/.exec(said);
-      if (gossip === null || !said.includes('policy:')) return;
-      clearTimeout(timer);
-      const without = /sandbox:\s+"standard" cannot be had: (.*)/.exec(said);
-      resolve({ gossip: gossip[1], without: without?.[1] });
-    });
-    child.once('exit', () => {
-      clearTimeout(timer);
-      reject(new Error(`${name} stopped:\n${said}`));
-    });
-  });
+  for (const end = Date.now() + START_TIMEOUT_MS; Date.now() < end; await sleep(50)) {
+    const said = readFileSync(logFile, 'utf8');
+    if (child.exitCode !== null) throw new Error(`${name} stopped:\n${said}`);
+    const gossip = /gossip:\s+(\S+:\d+)/.exec(said);
+    if (gossip === null || !said.includes('policy:')) continue;
+    const without = /sandbox:\s+"standard" cannot be had: (.*)/.exec(said);
+    return { gossip: gossip[1], without: without?.[1] };
+  }
+  throw new Error(`${name} did not start:\n${readFileSync(logFile, 'utf8')}`);
 }
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until the cluster is complete, as its first member sees it. */
 async function untilComplete() {
@@ -114,7 +87,7 @@ async function untilComplete() {
       { env },
     );
     if (JSON.parse(String(stdout)).members?.length === NODES.length) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
   throw new Error('the five agents did not find each other');
 }
@@ -168,11 +141,7 @@ async function main() {
     );
     return status === 5 ? 0 : 1;
   }
-  for (const child of agents) {
-    child.stdout.destroy();
-    child.stderr.destroy();
-    child.unref();
-  }
+  for (const child of agents) child.unref();
   say('The cluster stays up. To use it:');
   say(`  export XDG_CONFIG_HOME=${env.XDG_CONFIG_HOME} FANOUT_RPC_ADDR=${env.FANOUT_RPC_ADDR}`);
   say(`  alias fanout="${process.execPath} ${cli}"`);

@@ -40,6 +40,8 @@ export interface AgentOptions {
 
 /** `fanout agent`: runs an agent until it is told to stop. */
 export async function agent(options: AgentOptions): Promise<number> {
+  // Whoever read the log may go away: the agent stays.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const config = configFrom(options);
   const log = createLog(options.logLevel, (line) => process.stderr.write(`${line}\n`));
   const running = await Agent.start(config, log);

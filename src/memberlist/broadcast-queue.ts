@@ -8,24 +8,29 @@ interface Broadcast {
   transmits: number;
 }
 
+export interface QueueLimits {
+  readonly retransmitMult: number;
+  /** What an empty packet has room for. A longer message would wait for ever. */
+  readonly bytesMax: number;
+  /** Above this the most often sent are dropped: messages can come faster than gossip carries them away. */
+  readonly countMax: number;
+}
+
 /**
  * memberlist's TransmitLimitedQueue: messages wait here to be piggy-backed, each on at most
  * RetransmitMult * ceil(log10(n + 1)) packets. The least-sent go first; within one count the largest that still fits,
  * newest first among equals.
  */
 export class BroadcastQueue {
-  private readonly retransmitMult: number;
-  private readonly bytesMax: number;
+  private readonly limits: QueueLimits;
   /** tiers[t] holds what was sent t times, ordered by falling length, then falling serial. */
   private readonly tiers: Broadcast[][] = [];
   private readonly named = new Map<string, Broadcast>();
   private serial = 0;
   private count = 0;
 
-  /** `bytesMax`: what an empty packet has room for. A longer message would wait for ever. */
-  constructor(retransmitMult: number, bytesMax: number) {
-    this.retransmitMult = retransmitMult;
-    this.bytesMax = bytesMax;
+  constructor(limits: QueueLimits) {
+    this.limits = limits;
   }
 
   get length(): number {
@@ -34,7 +39,7 @@ export class BroadcastQueue {
 
   /**
    * Queues a message. A named one replaces the queued one of the same name (news about a node makes older news
-   * worthless). `finished` is called once, when the message was sent often enough, was replaced or can never be sent.
+   * worthless). `finished` is called once, when the message was sent often enough, was replaced or will not be sent.
    */
   queue(bytes: Uint8Array, options: { name?: string; finished?: () => void; transmits?: number } = {}): void {
     const { name, finished, transmits = 0 } = options;
@@ -42,16 +47,17 @@ export class BroadcastQueue {
       const old = this.named.get(name);
       if (old !== undefined) this.remove(old);
     }
-    if (bytes.length > this.bytesMax) return finished?.();
+    if (bytes.length > this.limits.bytesMax) return finished?.();
     const broadcast: Broadcast = { bytes: owned(bytes), name, serial: this.serial++, finished, transmits };
     this.insert(broadcast);
     if (name !== undefined) this.named.set(name, broadcast);
+    this.prune();
   }
 
   /** Takes what fits into `budgetBytes`, where each message costs `overheadBytes` more than its length. */
   take(overheadBytes: number, budgetBytes: number, nodes: number): Uint8Array[] {
     if (this.count === 0) return [];
-    const limit = retransmitLimit(this.retransmitMult, nodes);
+    const limit = retransmitLimit(this.limits.retransmitMult, nodes);
     const taken: Broadcast[] = [];
     let left = budgetBytes;
     for (const tier of this.tiers) {
@@ -67,8 +73,8 @@ export class BroadcastQueue {
     return taken.map((broadcast) => broadcast.bytes);
   }
 
-  /** Keeps at most `max` messages, dropping the most often sent (Serf's guard against a queue that grows without end). */
-  prune(max: number): void {
+  private prune(): void {
+    const max = this.limits.countMax;
     for (let t = this.tiers.length - 1; t >= 0 && this.count > max; t--) {
       const tier = this.tiers[t] as Broadcast[];
       for (let last = tier.at(-1); last !== undefined && this.count > max; last = tier.at(-1))

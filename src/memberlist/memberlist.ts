@@ -8,7 +8,7 @@ import type { MemberlistConfig } from './config.ts';
 import { retransmitLimit } from './formulas.ts';
 import { Membership } from './membership.ts';
 import { decodePacketMessage, encodeUser, type PacketMessage } from './messages.ts';
-import { endpointOf, isLive, type NodeEntry, NodeTable } from './node-table.ts';
+import { endpointOf, isLive, NODES_MAX, type NodeEntry, NodeTable } from './node-table.ts';
 import { gossipBytesMax, Outbox } from './outbox.ts';
 import { openPacket } from './packet.ts';
 import { Counters, type Delegate, type Output, type StreamId } from './ports.ts';
@@ -41,7 +41,11 @@ export class Memberlist {
     this.delegate = delegate;
     this.clock = now;
     this.table = new NodeTable(rng);
-    this.queue = new BroadcastQueue(config.profile.retransmitMult, gossipBytesMax(config.keyring));
+    this.queue = new BroadcastQueue({
+      retransmitMult: config.profile.retransmitMult,
+      bytesMax: gossipBytesMax(config.keyring),
+      countMax: NODES_MAX,
+    });
     this.awareness = new Awareness(config.profile.awarenessMaxMultiplier);
     const { table, queue, awareness, counters } = this;
     const parts = { config, table, queue, awareness, delegate, counters, rng };

@@ -14,10 +14,11 @@ export class Broadcasts {
 
   /** `bytesMax`: the longest message that gossip can carry. */
   constructor(retransmitMult: number, bytesMax: number) {
+    const limits = { retransmitMult, bytesMax, countMax: QUEUE_MAX };
     this.queues = {
-      intent: new BroadcastQueue(retransmitMult, bytesMax),
-      query: new BroadcastQueue(retransmitMult, bytesMax),
-      event: new BroadcastQueue(retransmitMult, bytesMax),
+      intent: new BroadcastQueue(limits),
+      query: new BroadcastQueue(limits),
+      event: new BroadcastQueue(limits),
     };
   }
 
@@ -34,9 +35,7 @@ export class Broadcasts {
     bytes: Uint8Array,
     options: { finished?: () => void; transmits?: number } = {},
   ): void {
-    const queue = this.queues[kind];
-    queue.queue(bytes, options);
-    queue.prune(QUEUE_MAX);
+    this.queues[kind].queue(bytes, options);
   }
 
   take(overheadBytes: number, budgetBytes: number, nodes: number): Uint8Array[] {

@@ -38,7 +38,8 @@ export interface Visit {
 export const ROGUE_HOST = '127.0.0.66';
 
 const FLAG_ACK = 1;
-const FLAG_NO_BROADCAST = 2;
+/** Marks what was sent straight and is not to be handed on, such as a repeat. */
+export const FLAG_NO_BROADCAST = 2;
 
 /**
  * A member that holds the cluster key and nothing else, made of the project's own cores: it takes part in gossip, sees

@@ -18,8 +18,8 @@ function ids(taken: readonly Uint8Array[]): (number | undefined)[] {
   return taken.map((bytes) => bytes[0]);
 }
 
-function lan(): BroadcastQueue {
-  return new BroadcastQueue(4, BYTES_MAX);
+function lan(countMax = 10_000): BroadcastQueue {
+  return new BroadcastQueue({ retransmitMult: 4, bytesMax: BYTES_MAX, countMax });
 }
 
 test.each([
@@ -83,16 +83,16 @@ test('messages without a name are never replaced', () => {
   expect(queue.length).toBe(2);
 });
 
-test('pruning drops the most often sent, and tells them', () => {
-  const queue = lan();
+test('a full queue drops the most often sent, and tells them', () => {
+  const queue = lan(5);
   let finished = 0;
   for (let i = 0; i < 5; i++) queue.queue(message(i, 10 + i), { finished: () => finished++ });
-  queue.take(0, 27, FEW);
-  queue.prune(3);
-  expect(queue.length).toBe(3);
+  // 14 and 13 bytes long: sent once now.
+  expect(ids(queue.take(0, 27, FEW))).toEqual([4, 3]);
+  for (let i = 5; i < 8; i++) queue.queue(message(i, 5));
+  expect(queue.length).toBe(5);
   expect(finished).toBe(2);
-  // 14 and 13 bytes long were sent once already.
-  expect(ids(queue.take(0, 1400, FEW))).toEqual([2, 1, 0]);
+  expect(ids(queue.take(0, 1400, FEW))).toEqual([2, 1, 0, 7, 6]);
 });
 
 test('what no packet has room for is not kept, but its callback fires', () => {
@@ -138,7 +138,7 @@ test('any mix of messages: nothing over budget, nothing twice in one packet, eac
 test('filling a packet looks at what it takes, not at everything that waits', () => {
   const cost = (waiting: number): number => {
     let reads = 0;
-    const queue = new BroadcastQueue(4, BYTES_MAX);
+    const queue = lan();
     for (let i = 0; i < waiting; i++) {
       const bytes = message(i & 255, 200);
       Object.defineProperty(bytes, 'length', {

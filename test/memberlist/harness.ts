@@ -7,7 +7,7 @@ import { LAN_PROFILE, type MemberlistConfig, type Profile } from '../../src/memb
 import type { Keyring } from '../../src/memberlist/keyring.ts';
 import { Membership } from '../../src/memberlist/membership.ts';
 import { type Alive, decodePacketMessage, type PacketMessage } from '../../src/memberlist/messages.ts';
-import { type NodeEntry, NodeTable } from '../../src/memberlist/node-table.ts';
+import { NODES_MAX, type NodeEntry, NodeTable } from '../../src/memberlist/node-table.ts';
 import { gossipBytesMax, Outbox } from '../../src/memberlist/outbox.ts';
 import { openPacket } from '../../src/memberlist/packet.ts';
 import { Counters, type Delegate, type Output } from '../../src/memberlist/ports.ts';
@@ -92,7 +92,11 @@ export class Rooms {
   constructor(profile: Profile = LAN_PROFILE) {
     this.config = configOf({ profile });
     this.table = new NodeTable(this.rng);
-    this.queue = new BroadcastQueue(profile.retransmitMult, gossipBytesMax(undefined));
+    this.queue = new BroadcastQueue({
+      retransmitMult: profile.retransmitMult,
+      bytesMax: gossipBytesMax(undefined),
+      countMax: NODES_MAX,
+    });
     this.awareness = new Awareness(profile.awarenessMaxMultiplier);
     this.outbox = new Outbox(this);
     this.membership = new Membership(this);

@@ -4,6 +4,7 @@ import { LAN_PROFILE } from '../../src/memberlist/config.ts';
 import { encodeAlive, encodeDead, encodeUser, type PacketMessage } from '../../src/memberlist/messages.ts';
 import type { NodeEntry } from '../../src/memberlist/node-table.ts';
 import { encodePushPull as encodeExchange } from '../../src/memberlist/stream.ts';
+import type { Broadcasts } from '../../src/serf/broadcasts.ts';
 import type { SerfEvent } from '../../src/serf/events.ts';
 import type { Member } from '../../src/serf/member.ts';
 import {
@@ -118,7 +119,8 @@ export class Solo {
   /** The Serf messages that waiting broadcasts are, each once, taken out for good. */
   queued(): SerfMessage[] {
     // Without a node in the cluster the retransmit limit is 0: what is taken is gone.
-    return this.serf['broadcasts'].take(0, Number.POSITIVE_INFINITY, 0).map(decodeSerfMessage);
+    const { broadcasts } = this.serf as unknown as { broadcasts: Broadcasts };
+    return broadcasts.take(0, Number.POSITIVE_INFINITY, 0).map(decodeSerfMessage);
   }
 
   depths(): number[] {

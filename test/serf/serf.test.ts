@@ -40,7 +40,7 @@ function localState(solo: Solo): SerfPushPull {
 }
 
 function memberTime(solo: Solo): number {
-  return Number(solo.serf.stats()['member_time']);
+  return Number(solo.serf.stats().member_time);
 }
 
 describe('intents', () => {
@@ -287,7 +287,7 @@ describe('user events', () => {
       { kind: 'user', ltime: 5, name: 'deploy', payload: utf8('v2'), coalesce: true },
     ]);
     expect(solo.queued()).toEqual([decodeSerfMessage(bytes)]);
-    expect(solo.serf.stats()['event_time']).toBe('6');
+    expect(solo.serf.stats().event_time).toBe('6');
   });
 
   test('of our own carry the clock before it moves, and are not delivered again when they come back', () => {
@@ -307,7 +307,7 @@ describe('user events', () => {
     expect(() => solo.serf.userEvent(0, 'e', new Uint8Array(512), false)).toThrow(
       'user event exceeds limit of 512 bytes',
     );
-    expect(solo.serf.stats()['event_time']).toBe('1');
+    expect(solo.serf.stats().event_time).toBe('1');
     expect(userEvents(solo)).toEqual([]);
   });
 
@@ -315,7 +315,6 @@ describe('user events', () => {
     const solo = new Solo(5);
     for (let i = 0; i < 5000; i++) solo.hear(event(`flood-${i}`, 1 + Math.floor(i / 100), 'x'.repeat(9000)));
     expect(solo.depths()).toEqual([0, 0, 0]);
-    expect(solo.events().length).toBeLessThan(5000);
     const { events } = localState(solo);
     const bytes = events
       .flatMap((slot) => slot?.events ?? [])
@@ -488,7 +487,7 @@ describe('under attack by somebody who has the cluster key', () => {
     }
     expect(memberlist.table.size).toBeLessThanOrEqual(NODES_MAX);
     expect(solo.serf.members.size).toBeLessThanOrEqual(NODES_MAX);
-    expect(memberlist.queued).toBeLessThanOrEqual(NODES_MAX + 2000);
+    expect(memberlist.queued).toBeLessThanOrEqual(NODES_MAX);
   });
 
   test('what a full table tells of itself is a message that peers accept', () => {
