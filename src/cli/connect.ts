@@ -1,3 +1,4 @@
+import type { ByteStream } from '../lib/byte-stream.ts';
 import { type ControlAddress, defaultControlAddress, parseControlAddress } from '../net/control-address.ts';
 import { connectControl } from '../net/control-socket.ts';
 import { socketStream } from '../net/socket-stream.ts';
@@ -11,4 +12,12 @@ export function agentAddress(told: string | undefined): ControlAddress {
 /** Connects to the agent. Throws FanoutError AGENT_UNREACHABLE. */
 export async function connectAgent(address: ControlAddress): Promise<RpcClient> {
   return RpcClient.connect(socketStream(await connectControl(address)));
+}
+
+/** Takes one answer stream, over a connection of its own. Throws as `connectAgent` does, and when the stream is gone. */
+export async function openAnswer(
+  address: ControlAddress,
+  stream: number,
+): Promise<{ connection: ByteStream; rest: Uint8Array }> {
+  return RpcClient.openAnswer(socketStream(await connectControl(address)), stream);
 }

@@ -12,7 +12,7 @@ import { checkArgv, parseCommandString } from '../policy/command-string.ts';
 import { matchesSelector } from '../policy/selector.ts';
 import type { RpcClient } from '../rpc/client.ts';
 import { exitCode } from '../run/model.ts';
-import { agentAddress, connectAgent } from './connect.ts';
+import { agentAddress, connectAgent, openAnswer } from './connect.ts';
 import { configPath, identityPath } from './paths.ts';
 import { createRenderer, type Terminals } from './renderers.ts';
 import { RunSession } from './run-session.ts';
@@ -139,9 +139,8 @@ async function carryOut(client: RpcClient, run: Prepared): Promise<number> {
 /** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */
 async function fetchAnswer(address: Prepared['address'], stream: number, session: RunSession): Promise<void> {
   try {
-    const connection = await connectAgent(address);
-    const { connection: raw, rest } = await connection.answer(stream);
-    session.answer(raw, rest);
+    const { connection, rest } = await openAnswer(address, stream);
+    session.answer(connection, rest);
   } catch (error) {
     // The stream ended before we came for it, or the agent is gone: the run model learns of both elsewhere.
     if (!(error instanceof FanoutError)) throw error;

@@ -31,8 +31,8 @@ export class RpcClient {
   private isClosed = false;
   /** Set once the connection has turned into the raw stream of an answer. */
   private raw: ((chunk: Uint8Array) => void) | undefined;
-  /** Turns it into that at the next reply. */
-  private rawNext: ((rest: Uint8Array) => void) | undefined;
+  /** Turns it into that at the reply with this number. */
+  private rawNext: { readonly seq: number; readonly begin: (rest: Uint8Array) => void } | undefined;
 
   private constructor(connection: ByteStream) {
     this.connection = connection;
@@ -51,6 +51,20 @@ export class RpcClient {
     const client = new RpcClient(connection);
     await client.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none');
     return client;
+  }
+
+  /**
+   * A conversation that only fetches one answer: greeting and request leave together, so that it takes one round trip.
+   * Throws as `connect` and `answer` do.
+   */
+  static async openAnswer(connection: ByteStream, stream: number): ReturnType<RpcClient['answer']> {
+    const client = new RpcClient(connection);
+    const greeting = client.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none');
+    const answer = client.answer(stream);
+    // Either may fail first; the other then fails for the same reason.
+    answer.catch(() => {});
+    await greeting;
+    return answer;
   }
 
   async members(): Promise<MemberRecord[]> {
@@ -91,10 +105,11 @@ export class RpcClient {
    */
   async answer(stream: number): Promise<{ connection: ByteStream; rest: Uint8Array }> {
     const early: Uint8Array[] = [];
-    this.rawNext = (rest) => {
+    const begin = (rest: Uint8Array): void => {
       early.push(rest);
       this.raw = (chunk) => void early.push(chunk);
     };
+    this.rawNext = { seq: this.lastSeq + 1, begin };
     try {
       await this.call({ command: 'fanout-answer', stream }, 'none');
     } catch (error) {
@@ -174,7 +189,7 @@ export class RpcClient {
       pending?.reject(new FanoutError('AGENT_ERROR', `the agent says: ${header.error}`));
       return;
     }
-    if (this.rawNext !== undefined) this.rawNext(this.reader.takeRest());
+    if (this.rawNext?.seq === header.seq) this.rawNext.begin(this.reader.takeRest());
     pending?.resolve(body);
   }
 

@@ -33,7 +33,7 @@ export function encodeMember(member: MemberRecord): Encodable {
 }
 
 /** Throws DecodeError. A status that we do not know counts as none. */
-export function decodeMember(value: MsgpackValue): MemberRecord {
+function decodeMember(value: MsgpackValue): MemberRecord {
   const fields = Fields.of(value);
   const status = STATUSES.find((known) => known === fields.text('Status')) ?? 'none';
   return {

@@ -16,7 +16,7 @@ export interface AgentInfo {
   readonly sandboxes: readonly SandboxRecord[];
 }
 
-export interface SandboxRecord {
+interface SandboxRecord {
   readonly profile: string;
   readonly available: boolean;
   readonly reason: string;

@@ -28,7 +28,7 @@ export const FINAL_STATES = [
 ] as const satisfies readonly TargetState[];
 
 export type FinalState = (typeof FINAL_STATES)[number];
-export type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cancelled';
+type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cancelled';
 
 /** What is known of one target. `code` and `signal` are the command's; `durationMs` is the node's own measure. */
 export interface Target {
@@ -62,7 +62,7 @@ export interface RunState {
   readonly open: number;
 }
 
-export type MemberStatus = 'none' | 'alive' | 'leaving' | 'left' | 'failed';
+type MemberStatus = 'none' | 'alive' | 'leaving' | 'left' | 'failed';
 
 export type RunEvent =
   | { readonly kind: 'acked'; readonly node: string }
