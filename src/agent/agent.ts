@@ -99,7 +99,7 @@ export class Agent {
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
     const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
-    const sandboxes = await probeSandboxes();
+    const sandboxes = await probeSandboxes([config.dataDir]);
     let agent: Agent | undefined;
     const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
       event: (event) => agent?.event(event),
@@ -186,7 +186,7 @@ export class Agent {
   private event(event: SerfEvent): void {
     this.runs.event(event);
     if (event.kind === 'query' && event.query.name === FANOUT_QUERY) {
-      void this.responder.query(event.query);
+      void this.responder.query(event.query, event.from);
       return;
     }
     this.report(event);

@@ -59,12 +59,12 @@ export class Responder {
     this.log = parts.log;
   }
 
-  /** A query named fanout arrived. */
-  async query(query: QueryMessage): Promise<void> {
+  /** A query named fanout arrived, by the address `from`. */
+  async query(query: QueryMessage, from: string): Promise<void> {
     try {
       const payload = query.payload ?? EMPTY;
       const reference = referenceIn(payload);
-      this.envelope(reference === undefined ? payload : await this.fetch(query, reference));
+      this.envelope(reference === undefined ? payload : await this.fetch(query, reference), from);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.ignore(error.reason, query.sourceNode);
@@ -89,8 +89,8 @@ export class Responder {
     await Promise.all([...this.jobs].map((job) => job.done));
   }
 
-  private envelope(bytes: Uint8Array): void {
-    const admission = this.gate.admit(bytes);
+  private envelope(bytes: Uint8Array, from: string): void {
+    const admission = this.gate.admit(bytes, from);
     if (admission.kind === 'ignored') return this.ignore(admission.reason, '');
     const verdict = verdictFor(admission, {
       sandboxes: this.sandboxes(),

@@ -8,5 +8,6 @@ export const EXIT_CODES: Readonly<Record<number, string>> = {
   5: "a node's policy refused",
   7: "integrity: a signature did not hold, or a node's key has changed",
   69: 'no agent to talk to',
+  70: 'a bug in fanout itself',
   130: 'interrupted',
 };

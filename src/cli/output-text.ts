@@ -16,7 +16,8 @@ export class CharacterBoundary {
   push(chunk: Uint8Array): Uint8Array {
     const bytes = this.held.length === 0 ? chunk : concatBytes(this.held, chunk);
     const end = bytes.length - incompleteTail(bytes);
-    this.held = bytes.slice(end);
+    // A copy: the chunk may be a Buffer, whose slice() is a view of memory that is used again.
+    this.held = Uint8Array.from(bytes.subarray(end));
     return bytes.subarray(0, end);
   }
 

@@ -14,16 +14,18 @@ const VALUES_MAX = 2 ** 17;
 export class ValueScanner {
   private readonly start: number;
   private readonly maxBytes: number;
+  private readonly maxValues: number;
   private position: number;
   private values = 0;
   private depth = 0;
   /** Values still to come at each depth; a map counts twice its pairs. */
   private readonly pending: number[] = [];
 
-  constructor(offset: number, maxBytes: number = Number.POSITIVE_INFINITY) {
+  constructor(offset: number, maxBytes: number = Number.POSITIVE_INFINITY, maxValues: number = VALUES_MAX) {
     this.start = offset;
     this.position = offset;
     this.maxBytes = maxBytes;
+    this.maxValues = maxValues;
   }
 
   /**
@@ -43,8 +45,8 @@ export class ValueScanner {
       if (end > length) return undefined;
       const children = childCount(bytes, this.position, head);
       this.position = end;
-      if (++this.values + children > VALUES_MAX)
-        throw new DecodeError('msgpack', `more than ${VALUES_MAX} values`);
+      if (++this.values + children > this.maxValues)
+        throw new DecodeError('msgpack', `more than ${this.maxValues} values`);
       if (children > 0) this.enter(children);
       else if (this.leave()) return end;
     }

@@ -95,10 +95,14 @@ const decoder = new Decoder({
 
 /**
  * Decodes one value at `offset`; the bytes after it are the caller's. Throws DecodeError('msgpack') as
- * scanValue does, and also when the value is incomplete.
+ * scanValue does, and also when the value is incomplete. `maxValues` is for input from a source that is trusted with more.
  */
-export function decodeValue(bytes: Uint8Array, offset: number = 0): { value: MsgpackValue; end: number } {
-  const end = scanValue(bytes, offset);
+export function decodeValue(
+  bytes: Uint8Array,
+  offset: number = 0,
+  maxValues?: number,
+): { value: MsgpackValue; end: number } {
+  const end = new ValueScanner(offset, undefined, maxValues).scan(bytes);
   if (end === undefined) throw new DecodeError('msgpack', 'the bytes end inside a value');
   // A plain view even when the input is a Buffer, whose slice() would not copy.
   const slice = new Uint8Array(bytes.buffer, bytes.byteOffset + offset, end - offset);

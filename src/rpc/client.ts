@@ -7,8 +7,9 @@ import { decodeMembers, type MemberRecord } from './members.ts';
 import { type AgentInfo, decodeInfo, decodeRunRecord, decodeStats, type RunRecord } from './replies.ts';
 import { type Request, requestBody } from './requests.ts';
 
-/** One reply or record of an agent. A member list of 20,000 fits. */
+/** One reply or record of an agent. A member list fits when the cluster is full and every member carries all it can. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
+const VALUES_MAX = 2 ** 22;
 const PROTOCOL_VERSION = 1;
 
 interface Pending {
@@ -23,7 +24,7 @@ export class RpcClient {
   /** Resolves when the conversation is over, for whatever reason. */
   readonly closed: Promise<void>;
   private readonly connection: ByteStream;
-  private readonly reader = new ValueReader(VALUE_BYTES_MAX);
+  private readonly reader = new ValueReader(VALUE_BYTES_MAX, VALUES_MAX);
   private readonly pending = new Map<number, Pending>();
   private readonly records = new Map<number, (body: MsgpackValue) => void>();
   private header: { seq: number; error: string } | undefined;

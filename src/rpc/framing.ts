@@ -9,15 +9,17 @@ import { ValueScanner } from '../lib/msgpack-scanner.ts';
  */
 export class ValueReader {
   private readonly maxBytes: number;
+  private readonly maxValues: number | undefined;
   private buffer: Uint8Array = EMPTY;
   private used = 0;
   private length = 0;
   private scanner: ValueScanner;
 
-  /** `maxBytes` bounds one value: a larger one is a DecodeError. */
-  constructor(maxBytes: number) {
+  /** `maxBytes`, and `maxValues` of values within values, bound one value: a larger one is a DecodeError. */
+  constructor(maxBytes: number, maxValues?: number) {
     this.maxBytes = maxBytes;
-    this.scanner = new ValueScanner(0, maxBytes);
+    this.maxValues = maxValues;
+    this.scanner = this.scannerAt(0);
   }
 
   /** Takes the next bytes of the stream. Throws DecodeError when as much as a value may have is waiting already. */
@@ -29,7 +31,7 @@ export class ValueReader {
       this.buffer = chunk;
       this.used = 0;
       this.length = chunk.length;
-      this.scanner = new ValueScanner(0, this.maxBytes);
+      this.scanner = this.scannerAt(0);
       return;
     }
     const needed = this.length + chunk.length;
@@ -47,9 +49,9 @@ export class ValueReader {
     if (this.used === this.length) return undefined;
     const end = this.scanner.scan(this.buffer, this.length);
     if (end === undefined) return undefined;
-    const { value } = decodeValue(concatBytes(this.buffer.subarray(this.used, end)));
+    const { value } = decodeValue(concatBytes(this.buffer.subarray(this.used, end)), 0, this.maxValues);
     this.used = end;
-    this.scanner = new ValueScanner(end, this.maxBytes);
+    this.scanner = this.scannerAt(end);
     this.compact();
     return value;
   }
@@ -67,7 +69,11 @@ export class ValueReader {
       this.buffer = concatBytes(this.buffer.subarray(this.used, this.length));
       this.length -= this.used;
       this.used = 0;
-      this.scanner = new ValueScanner(0, this.maxBytes);
+      this.scanner = this.scannerAt(0);
     }
+  }
+
+  private scannerAt(offset: number): ValueScanner {
+    return new ValueScanner(offset, this.maxBytes, this.maxValues);
   }
 }

@@ -124,7 +124,7 @@ export function isFinal(state: TargetState): state is FinalState {
 
 /**
  * The run after an event. Total: an event that does not fit, or comes too late, changes nothing, and a final target stays
- * as it is. Targets are immutable records, but the map that holds them is updated in place and passes from state to
+ * as it is, unless a second machine answers in its name. Targets are immutable records, but the map that holds them is updated in place and passes from state to
  * state: a thousand nodes send a million output events, and a copy of the map for each would cost a thousand times more.
  */
 export function reduceRun(state: RunState, event: RunEvent, now: Millis): RunState {
@@ -149,9 +149,12 @@ export function reduceRun(state: RunState, event: RunEvent, now: Millis): RunSta
     }
     default: {
       const target = state.targets.get(event.node);
-      if (target === undefined || isFinal(target.state)) return state;
+      if (target === undefined) return state;
+      const wasFinal = isFinal(target.state);
+      // Two machines under one name make doubtful also what the first of them has said.
+      if (wasFinal && event.kind !== 'untrusted') return state;
       const next = reduceTarget(state, target, event, now);
-      return next === target ? state : withTarget(state, next, isFinal(next.state) ? -1 : 0);
+      return next === target ? state : withTarget(state, next, isFinal(next.state) && !wasFinal ? -1 : 0);
     }
   }
 }

@@ -15,6 +15,8 @@ const SWEEP_INTERVAL_MS = 1000;
 
 /** Signature checks in one second. An honest cluster needs a handful; a forger must not get the processor. */
 const VERIFICATIONS_PER_SECOND_MAX = 1000;
+/** Bad signatures in one second that came by one address: one forger must not use up what is there for all. */
+const FORGERIES_PER_HOST_MAX = 250;
 
 export interface GateContext {
   readonly nodeName: string;
@@ -50,14 +52,15 @@ export type Admission =
 /** Checks an envelope, cheap before dear, and lets the policy decide about its command. Never throws for what came in. */
 export class Gate {
   private readonly context: GateContext;
-  private window = { since: 0, count: 0 };
+  private window = { since: 0, count: 0, forgeries: new Map<string, number>() };
   private sweptAt = 0;
 
   constructor(context: GateContext) {
     this.context = context;
   }
 
-  admit(bytes: Uint8Array): Admission {
+  /** `from` is the address that handed it to us, which may be an honest member that passes on what it was told. */
+  admit(bytes: Uint8Array, from = ''): Admission {
     const policy = this.context.policy();
     if (policy === undefined) return ignored('no-policy');
     let envelope: SignedEnvelope;
@@ -76,8 +79,12 @@ export class Gate {
     if (signer === undefined) return ignored('unknown-operator');
     const id = toHex(body.id);
     if (this.context.replay.seen(id)) return ignored('replayed');
-    if (this.isFlooded()) return ignored('too-many-signatures');
-    if (!verifyEnvelope(envelope, signer.key)) return ignored('bad-signature');
+    if (this.isFlooded(from)) return ignored('too-many-signatures');
+    if (!verifyEnvelope(envelope, signer.key)) {
+      const { forgeries } = this.window;
+      forgeries.set(from, (forgeries.get(from) ?? 0) + 1);
+      return ignored('bad-signature');
+    }
     return this.judge(policy, envelope, signer.name, id);
   }
 
@@ -97,7 +104,6 @@ export class Gate {
     const { replay } = this.context;
     this.sweep(unixMs);
     if (replay.full) return refused('replay-cache-full', '', 'too many commands at once on this node');
-    this.context.replay.sweep(unixMs);
     // An id counts as seen only now that the signature held, so that a forger cannot burn it.
     const validUntil = (body.issuedAt + body.ttlSeconds + policy.clockSkewSeconds) * 1000;
     replay.remember(id, late === undefined ? validUntil : Math.max(validUntil, unixMs + LATE_REMEMBERED_MS));
@@ -126,9 +132,12 @@ export class Gate {
     this.context.replay.sweep(unixMs);
   }
 
-  private isFlooded(): boolean {
+  private isFlooded(from: string): boolean {
     const unixMs = this.context.unixMs();
-    if (Math.abs(unixMs - this.window.since) >= 1000) this.window = { since: unixMs, count: 0 };
+    if (Math.abs(unixMs - this.window.since) >= 1000) {
+      this.window = { since: unixMs, count: 0, forgeries: new Map() };
+    }
+    if ((this.window.forgeries.get(from) ?? 0) >= FORGERIES_PER_HOST_MAX) return true;
     return ++this.window.count > VERIFICATIONS_PER_SECOND_MAX;
   }
 }

@@ -153,8 +153,8 @@ function isKnownFormat(path: string): boolean {
 
 /** An argument that the policy allowed as a path, and whose real path it wants to see too. */
 export interface RealPathCheck {
-  /** Position in argv, argv[0] being 0. */
-  readonly index: number;
+  /** The path itself: the whole argument, or what stands behind the = of a long option. */
+  readonly path: string;
   readonly accepts: (realPath: string) => boolean;
   readonly pattern: string;
 }
@@ -164,19 +164,14 @@ export interface RealPathCheck {
  * rule allows. A file that does not exist is fine when its directory does and its name there is allowed. Returns the
  * first objection, or undefined. What is swapped between this check and the program's own look is left to the sandbox.
  */
-export function checkRealPaths(
-  checks: readonly RealPathCheck[],
-  argv: readonly string[],
-): string | undefined {
-  for (const { index, accepts, pattern } of checks) {
-    const argument = argv[index];
-    if (argument === undefined || !isAbsolute(argument)) {
-      return `argument ${index} is not an absolute path, so it cannot be held against "${pattern}"`;
-    }
-    const real = realPathOf(argument);
+export function checkRealPaths(checks: readonly RealPathCheck[]): string | undefined {
+  for (const { path, accepts, pattern } of checks) {
+    if (!isAbsolute(path))
+      return `"${path}" is not an absolute path, so it cannot be held against "${pattern}"`;
+    const real = realPathOf(path);
     if (real === undefined)
-      return `${argument} cannot be resolved on this node, so it is not within "${pattern}"`;
-    if (!accepts(real)) return `${argument} is really ${real}, which is not within "${pattern}"`;
+      return `${path} cannot be resolved on this node, so it is not within "${pattern}"`;
+    if (!accepts(real)) return `${path} is really ${real}, which is not within "${pattern}"`;
   }
   return undefined;
 }

@@ -32,7 +32,7 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
   }
   const program = resolveProgram(decision.program, decision.path);
   if ('reason' in program) return { kind: 'failed', ...program };
-  const elsewhere = checkRealPaths(decision.pathChecks, envelope.body.argv);
+  const elsewhere = checkRealPaths(decision.pathChecks);
   if (elsewhere !== undefined) return denied('path', elsewhere);
   const user = resolveUser(decision.user);
   if (user !== undefined && 'reason' in user) return { kind: 'failed', ...user };

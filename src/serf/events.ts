@@ -29,7 +29,13 @@ export type SerfEvent =
       readonly payload: Uint8Array | null;
       readonly coalesce: boolean;
     }
-  | { readonly kind: 'query'; readonly query: QueryMessage; readonly deadline: Millis }
+  | {
+      readonly kind: 'query';
+      readonly query: QueryMessage;
+      /** The address that handed it to us, which need not be the asker's; '' for a query of our own. */
+      readonly from: string;
+      readonly deadline: Millis;
+    }
   | { readonly kind: 'ack'; readonly key: QueryKey; readonly from: string }
   | {
       readonly kind: 'response';

@@ -73,7 +73,7 @@ export class Queries {
     }
     this.book.ask(key.ltime, key.id, now + request.timeoutMs);
     this.sendDirect(request.targets, bytes);
-    this.received(now, query, bytes);
+    this.received(now, query, bytes, '');
     return key;
   }
 
@@ -96,7 +96,8 @@ export class Queries {
     this.send(query, bytes);
   }
 
-  received(now: Millis, query: QueryMessage, bytes: Uint8Array): void {
+  /** `from` is the address that handed the query to us, '' for our own. */
+  received(now: Millis, query: QueryMessage, bytes: Uint8Array, from: string): void {
     this.clock.witness(query.ltime);
     const isRepeat = (query.flags & FLAG_NO_BROADCAST) !== 0;
     if (!this.book.admit(this.clock.time, query)) {
@@ -109,7 +110,7 @@ export class Queries {
     this.acknowledge(query);
     if (query.name.startsWith('_serf_')) return this.handleInternal(query);
     const timeoutMs = Math.min(Math.max(0, query.timeoutNs / 1e6), TIMEOUT_MS_MAX);
-    this.parts.emit({ kind: 'query', query, deadline: now + timeoutMs });
+    this.parts.emit({ kind: 'query', query, from, deadline: now + timeoutMs });
   }
 
   answered(now: Millis, message: Extract<SerfMessage, { kind: 'queryResponse' }>): void {

@@ -208,7 +208,7 @@ export class Serf {
   private delegate(): Delegate {
     return {
       nodeMeta: () => encodeTags(this.tags),
-      userMessage: (now, _from, payload) => this.received(now, payload),
+      userMessage: (now, from, payload) => this.received(now, from, payload),
       takeBroadcasts: (overhead, budget) => this.broadcasts.take(overhead, budget, this.members.size),
       hasBroadcasts: () => !this.broadcasts.isEmpty,
       localState: () => this.localState(),
@@ -222,7 +222,7 @@ export class Serf {
     };
   }
 
-  private received(now: Millis, payload: Uint8Array): void {
+  private received(now: Millis, from: Endpoint, payload: Uint8Array): void {
     let message: SerfMessage;
     try {
       message = decodeSerfMessage(payload);
@@ -245,7 +245,7 @@ export class Serf {
         if (this.admitUserEvent(message)) this.spreader.push(now, 'event', payload);
         return;
       case 'query':
-        return this.queries.received(now, message, payload);
+        return this.queries.received(now, message, payload, from.host);
       case 'queryResponse':
         return this.queries.answered(now, message);
       case 'relay':

@@ -67,8 +67,12 @@ describe('somebody who answers in the place of web1', () => {
     const visit = rogue.visits.length;
     const signed = rogue.envelope(operatorKey(cluster), ['echo', 'recorded']);
     rogue.query(web1, signed);
-    const { socket } = await eventually('a greeting to record', () => rogue.visits[visit]);
-    const recorded = await eventually('its bytes', () => (socket.read() as Buffer | null) ?? undefined);
+    const { socket, early } = await eventually('a greeting to record', () => rogue.visits[visit]);
+    let recorded = Buffer.from(early);
+    await eventually('its bytes', () => {
+      recorded = Buffer.concat([recorded, (socket.read() as Buffer | null) ?? Buffer.alloc(0)]);
+      return recorded.length > 200;
+    });
     const { code, stdout, stderr } = await ahead('echo honest-1', ['--node', 'web1'], async (body) => {
       const claims = [
         randomBytes(2000),
@@ -133,9 +137,11 @@ describe('somebody who answers in the place of web1', () => {
       );
     };
     const env = { XDG_CONFIG_HOME: config, FANOUT_IDENTITY: identity };
-    await ahead('sleep 4', ['--tag', 'role=web'], attack, env);
+    const run = await ahead('sleep 4', ['--tag', 'role=web'], attack, env);
+    expect(run.code).toBe(7);
+    expect(run.stderr).toMatch(/not trusted: web1/i);
     expect(starts(web1, 'sleep', '4')).toBe(0);
-    // What was said under its name before is out; from now on every run says that something is wrong.
+    // The wrong key stays pinned, so every further run says that something is wrong.
     const next = await runProgram(process.execPath, [FANOUT, 'echo next', '--node', 'web1'], {
       env: { ...cluster.env, FANOUT_RPC_ADDR: ops.control, ...env },
     });

@@ -17,13 +17,7 @@ import { Keyring, parseClusterKey } from '../../src/memberlist/keyring.ts';
 import { encodeUser } from '../../src/memberlist/messages.ts';
 import { sealPacket } from '../../src/memberlist/packet.ts';
 import { sealStream } from '../../src/memberlist/stream.ts';
-import {
-  decodeSerfMessage,
-  encodeQuery,
-  encodeQueryResponse,
-  type Query,
-  type SerfMessage,
-} from '../../src/serf/messages.ts';
+import { decodeSerfMessage, encodeQuery, encodeQueryResponse, type Query } from '../../src/serf/messages.ts';
 import type { AgentProcess, TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/processes.ts';
 
@@ -32,6 +26,8 @@ export interface Visit {
   readonly op: string;
   readonly run: string;
   readonly socket: Socket;
+  /** What came together with its first message. */
+  readonly early: Uint8Array;
 }
 
 /** An address of its own, so that what is counted by address can tell it from the honest members. */
@@ -82,7 +78,7 @@ export class Rogue {
         keyring,
         matches: () => true,
       }),
-      { event: () => {}, fanoutStream: (body, socket) => rogue?.visited(body, socket) },
+      { event: () => {}, fanoutStream: (body, socket, rest) => rogue?.visited(body, socket, rest) },
     );
     rogue = new Rogue(name, driver, keyring);
     rogue.listenIn();
@@ -232,21 +228,23 @@ export class Rogue {
 
   private listenIn(): void {
     const { serf } = this.driver;
-    const inner = Reflect.get(serf, 'received') as (now: number, payload: Uint8Array) => void;
-    Reflect.set(serf, 'received', (now: number, payload: Uint8Array) => {
-      const message: SerfMessage = decodeSerfMessage(payload);
+    type Receive = (now: number, from: Endpoint, payload: Uint8Array) => void;
+    const inner = Reflect.get(serf, 'received') as Receive;
+    const listening: Receive = (now, from, payload) => {
+      const message = decodeSerfMessage(payload);
       if (message.kind === 'query' && message.name === 'fanout') {
         this.seen.push({ ...message, payload: new Uint8Array(message.payload ?? []) });
       }
-      inner.call(serf, now, payload);
-    });
+      inner.call(serf, now, from, payload);
+    };
+    Reflect.set(serf, 'received', listening);
   }
 
-  private visited(body: Uint8Array, socket: Socket): void {
+  private visited(body: Uint8Array, socket: Socket, early: Uint8Array): void {
     const purpose = decodePurpose(body);
     const run = 'run' in purpose ? Buffer.from(purpose.run).toString('hex') : '';
     this.sockets.add(socket);
-    const visit = { op: purpose.op, run, socket };
+    const visit = { op: purpose.op, run, socket, early };
     this.visits.push(visit);
     this.onVisit(visit);
   }

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readSecretFile, readSecretFileIfAny, writeSecretFile } from '../../src/identity/secret-file.ts';
 import { utf8 } from '../../src/lib/bytes.ts';
+import { testWhere } from '../support/applies.ts';
 import { fanoutErrorOf, scratchFolder } from './fixtures.ts';
 
 const isRoot = process.geteuid?.() === 0;
@@ -153,7 +154,7 @@ test('a folder that others can write is refused behind a link too', () => {
   );
 });
 
-test.skipIf(!isRoot)('a file or a folder that belongs to somebody else is refused', () => {
+testWhere(isRoot)('a file or a folder that belongs to somebody else is refused', () => {
   const folder = join(scratchFolder(), 'mine');
   mkdirSync(folder, { mode: 0o700 });
   const path = secretIn(folder);

@@ -29,6 +29,14 @@ describe('alive', () => {
     expect(made.queued()).toEqual([{ kind: 'alive', ...aliveOf('n1', { incarnation: 3 }) }]);
   });
 
+  test('about a stranger at any incarnation but 0: believed', () => {
+    for (const incarnation of [1, 2 ** 31, 2 ** 31 + 1, LAST]) {
+      const made = new Rooms();
+      made.membership.alive(0, aliveOf('n1', { incarnation }));
+      expect(made.node('n1')).toMatchObject({ state: 'alive', incarnation });
+    }
+  });
+
   test('about a stranger at incarnation 0: ignored', () => {
     const made = new Rooms();
     made.membership.alive(0, aliveOf('n1', { incarnation: 0 }));

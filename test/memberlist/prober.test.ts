@@ -257,6 +257,25 @@ describe('a probe', () => {
     },
   );
 
+  test('that failed with more nacks than were asked for, because some are forged, does not improve health', () => {
+    const probing = new Probing(6);
+    probing.rooms.awareness.apply(5);
+    const { ping } = probing.escalate();
+    for (let i = 0; i < 50; i++) probing.prober.nack({ seqNo: ping.seqNo });
+    probing.wake();
+    expect(probing.rooms.awareness.score).toBe(5);
+  });
+
+  test('asks only peers that are not suspected themselves', () => {
+    const probing = new Probing(6);
+    for (const node of ['n1', 'n2', 'n3', 'n4']) {
+      probing.rooms.membership.suspect(0, { incarnation: 1, node, from: 'x' });
+    }
+    const { ping, requests } = probing.escalate();
+    const helpers = ['n5', 'n6'].filter((name) => name !== ping.node);
+    expect(requests.map(({ host }) => host).sort()).toEqual(helpers.map((name) => `10.0.0.${name.slice(1)}`));
+  });
+
   test('that failed without nacks to expect, because peers are old, lowers health by one', () => {
     const probing = new Probing(6, { pMax: 3 });
     probing.escalate();

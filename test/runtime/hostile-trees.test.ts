@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testWhere } from '../support/applies.ts';
 import {
   eventually,
   expectNoSurvivors,
@@ -102,24 +103,21 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     await expectNoSurvivors(word);
   });
 
-  test.skipIf(sandbox === 'none')(
-    'one sandbox at its process limit leaves the next one its own',
-    async () => {
-      const word = uniqueWord();
-      const code =
-        '$| = 1; for (1..1200) { my $p = fork(); last unless defined $p; $p or do { sleep 1000; exit } } print "full"; sleep 1000';
-      const full = start(['perl', '-e', code, word], { sandbox });
-      await full.shows('full');
-      const { stdout } = await run(
-        ['perl', '-e', 'my $n = 0; for (1..100) { my $p = fork() // last; $p or exit; $n++ } print $n'],
-        { sandbox },
-      );
-      full.command.kill('cancelled');
-      await full.command.ended;
-      await expectNoSurvivors(word);
-      expect(stdout).toBe('100');
-    },
-  );
+  testWhere(sandbox !== 'none')('one sandbox at its process limit leaves the next one its own', async () => {
+    const word = uniqueWord();
+    const code =
+      '$| = 1; for (1..1200) { my $p = fork(); last unless defined $p; $p or do { sleep 1000; exit } } print "full"; sleep 1000';
+    const full = start(['perl', '-e', code, word], { sandbox });
+    await full.shows('full');
+    const { stdout } = await run(
+      ['perl', '-e', 'my $n = 0; for (1..100) { my $p = fork() // last; $p or exit; $n++ } print $n'],
+      { sandbox },
+    );
+    full.command.kill('cancelled');
+    await full.command.ended;
+    await expectNoSurvivors(word);
+    expect(stdout).toBe('100');
+  });
 });
 
 describe('an agent in a process of its own', () => {
@@ -168,7 +166,7 @@ describe('an agent in a process of its own', () => {
   );
 
   // Without a namespace, only the program itself is bound to the agent.
-  test.skipIf(hasNamespaceWithoutSandbox())(
+  testWhere(!hasNamespaceWithoutSandbox())(
     'takes the program without a sandbox along when it is killed',
     async () => {
       const word = uniqueWord();

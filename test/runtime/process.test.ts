@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { startCommand } from '../../src/runtime/process.ts';
+import { testWhere } from '../support/applies.ts';
 import {
   eventually,
   IS_ROOT,
@@ -262,14 +263,14 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
   });
 });
 
-test.skipIf(!IS_ROOT)('an agent of root starts nothing without an account', async () => {
+testWhere(IS_ROOT)('an agent of root starts nothing without an account', async () => {
   for (const sandbox of ['none', 'standard', 'strict'] as const) {
     const end = await startCommand(specOf(['true'], { sandbox, user: undefined }), () => {}).ended;
     expect(end).toMatchObject({ kind: 'failed', reason: expect.stringContaining('root') });
   }
 });
 
-test.skipIf(!IS_ROOT)('no sandbox is made around root', async () => {
+testWhere(IS_ROOT)('no sandbox is made around root', async () => {
   const root = { name: 'root', uid: 0, gid: 0, groups: [] };
   for (const sandbox of ['standard', 'strict'] as const) {
     const end = await startCommand(specOf(['true'], { sandbox, user: root }), () => {}).ended;
@@ -279,7 +280,7 @@ test.skipIf(!IS_ROOT)('no sandbox is made around root', async () => {
   expect(stdout).toBe('0\n');
 });
 
-test.skipIf(IS_ROOT)('an agent without privileges does not pretend to change accounts', async () => {
+testWhere(!IS_ROOT)('an agent without privileges does not pretend to change accounts', async () => {
   const other = { name: 'other', uid: (process.getuid?.() ?? 0) + 1, gid: 1, groups: [] };
   const end = await startCommand(specOf(['true'], { user: other }), () => {}).ended;
   expect(end).toMatchObject({

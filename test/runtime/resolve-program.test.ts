@@ -14,6 +14,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { checkRealPaths, resolveProgram } from '../../src/runtime/resolve-program.ts';
+import { testWhere } from '../support/applies.ts';
 import { IS_ROOT } from './command-helper.ts';
 
 /** A place whose parents nobody else can write: not /tmp. Undefined where the tester has no such place. */
@@ -137,7 +138,7 @@ describe.skipIf(!isSafeHome)('of files in a safe directory', () => {
     expect(reasonOf(join(folder, 'dangling'))).toContain('does not exist');
   });
 
-  test.skipIf(!IS_ROOT)('a file of another user, or of a group that can write it, is refused', () => {
+  testWhere(IS_ROOT)('a file of another user, or of a group that can write it, is refused', () => {
     const foreign = programFile('foreign');
     chownSync(foreign, 1234, 0);
     expect(reasonOf(foreign)).toContain('belongs to uid 1234');
@@ -161,10 +162,9 @@ describe('real paths of arguments', () => {
   symlinkSync('file', join(folder, 'in/alias'));
   afterAll(() => rmSync(folder, { recursive: true }));
   const check = (path: string): string | undefined =>
-    checkRealPaths(
-      [{ index: 1, accepts: (real) => real.startsWith(`${folder}/in/`), pattern: `path:${folder}/in/**` }],
-      ['cat', path],
-    );
+    checkRealPaths([
+      { path, accepts: (real) => real.startsWith(`${folder}/in/`), pattern: `path:${folder}/in/**` },
+    ]);
 
   test('a file within the pattern is accepted, also through a link that stays within', () => {
     expect(check(join(folder, 'in/file'))).toBeUndefined();
@@ -186,12 +186,9 @@ describe('real paths of arguments', () => {
     expect(check(join(folder, 'in/missing/file'))).toContain('cannot be resolved');
     expect(check(join(folder, 'in/file/below'))).toContain('cannot be resolved');
     expect(check('in/file')).toContain('not an absolute path');
-    expect(checkRealPaths([{ index: 5, accepts: () => true, pattern: 'path:/**' }], ['cat'])).toContain(
-      'argument 5',
-    );
   });
 
   test('without checks there is no objection', () => {
-    expect(checkRealPaths([], ['cat', '/etc/shadow'])).toBeUndefined();
+    expect(checkRealPaths([])).toBeUndefined();
   });
 });

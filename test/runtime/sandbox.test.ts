@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CommandSpec } from '../../src/runtime/command-spec.ts';
 import { probeSandboxes } from '../../src/runtime/sandbox-probe.ts';
+import { testWhere } from '../support/applies.ts';
 import { defaultUser, has, IS_ROOT, processesWith, run, start, uniqueWord } from './command-helper.ts';
 
 const SANDBOXES = (['standard', 'strict'] as const).filter(has);
@@ -237,7 +238,7 @@ test.skipIf(!has('strict'))(
   },
 );
 
-test.skipIf(!IS_ROOT)('a supplementary group of the account is kept, and others are dropped', async () => {
+testWhere(IS_ROOT)('a supplementary group of the account is kept, and others are dropped', async () => {
   const file = join(folder, 'group-file');
   writeFileSync(file, 'for the group');
   chmodSync(file, 0o040);

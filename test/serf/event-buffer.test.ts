@@ -124,9 +124,18 @@ describe('hostile user events', () => {
     expect(buffer.admit(501, 500, event('honest'))).toBe(true);
   });
 
+  test('that had to make room are not delivered a second time', () => {
+    const buffer = new EventBuffer();
+    buffer.admit(2, 1, event('early'));
+    for (let ltime = 2; ltime <= 200; ltime++) buffer.admit(201, ltime, event('flood', 'x'.repeat(8000)));
+    expect(buffer.snapshot().every(({ ltime }) => ltime > 1)).toBe(true);
+    expect(buffer.admit(201, 1, event('early'))).toBe(false);
+  });
+
   test('of one Lamport time cannot push out each other', () => {
     const buffer = new EventBuffer();
     for (let i = 0; i < 1000; i++) buffer.admit(6, 5, event(`${i}`, 'x'.repeat(8000)));
+    expect(buffer.snapshot()[0]?.events[0]?.name).toBe('0');
     expect(bytesKept(buffer)).toBeLessThanOrEqual(MIB);
     expect(buffer.admit(6, 5, event('0', 'x'.repeat(8000)))).toBe(false);
     expect(buffer.admit(7, 6, event('next', 'x'.repeat(8000)))).toBe(true);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { EMPTY, utf8 } from '../../src/lib/bytes.ts';
 import { DecodeError } from '../../src/lib/errors.ts';
+import { encodeSuspect } from '../../src/memberlist/messages.ts';
 import type { QueryKey, QueryRequest, SerfEvent } from '../../src/serf/events.ts';
 import { encodeNodeFilter, encodeTagFilter } from '../../src/serf/filters.ts';
 import {
@@ -83,6 +84,29 @@ describe('a query that comes', () => {
     expect(delivered(solo)).toHaveLength(1);
     expect(solo.queued()).toEqual([]);
   });
+
+  test.each([
+    ['uptime', 9, 5],
+    ['uptime', 3, 1],
+    ['fanout', 9, 0],
+  ])(
+    'named %s among %i peers is pushed to %i at once; three transmissions stay for gossip',
+    (name, peers, pushed) => {
+      const solo = new Solo(peers);
+      hear(solo, { name });
+      const hosts = solo.sent().map(({ host }) => host);
+      expect(hosts).toHaveLength(pushed);
+      expect(new Set(hosts).size).toBe(pushed);
+      // In a cluster of that size each message is sent 8 or 4 times by each member.
+      const limit = peers === 9 ? 8 : 4;
+      let gossiped = 0;
+      for (let i = 0; i < 100 && solo.depths()[1] === 1; i++) {
+        solo.wake();
+        gossiped += solo.sent().filter(({ message }) => message.kind === 'query').length;
+      }
+      expect(gossiped).toBe(limit - pushed);
+    },
+  );
 
   test('that wants an ack gets one, straight and bare, where it says', () => {
     const solo = new Solo(2);
@@ -327,6 +351,8 @@ describe('relaying', () => {
     solo.meet('n2', 2);
     solo.meet('n3', 3);
     solo.fails('n3');
+    solo.meet('n4', 4);
+    solo.packet(encodeSuspect({ incarnation: 1, node: 'n4', from: 'n2' }));
     solo.quiet();
     solo.serf.queries.respond(queryOf({ relayFactor: 2 }), EMPTY);
     expect(relaysOf(solo)).toEqual(['10.0.0.2']);

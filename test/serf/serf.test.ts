@@ -148,8 +148,17 @@ describe('joining', () => {
     expect(userEvents(solo)).toEqual(['from-before']);
   });
 
+  test('who joins while somebody else joins it keeps the events from before its own time', () => {
+    const solo = new Solo(1);
+    solo.serf.join(0, { host: '10.0.0.1', port: PORT }, () => {});
+    solo.exchange({ ...old, eventLTime: 400 }, true);
+    solo.hear(event('from-before', 300));
+    expect(userEvents(solo)).toEqual(['old', 'from-before']);
+  });
+
   test('reconnecting is no joining: what happened meanwhile is news', () => {
     const solo = new Solo(1);
+    solo.joins({});
     solo.fails('n1');
     solo.quiet();
     solo.now = 40_000;

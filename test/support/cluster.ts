@@ -91,7 +91,8 @@ ${rules}`,
     });
     const gossip = await eventually(`agent ${spec.name} to start; it said:\n${log}`, () => {
       const address = /gossip:\s+(\S+:\d+)/.exec(log)?.[1];
-      if (address === undefined && child.exitCode !== null) throw new Error(`agent ${spec.name} stopped:\n${log}`);
+      if (address === undefined && child.exitCode !== null)
+        throw new Error(`agent ${spec.name} stopped:\n${log}`);
       return address;
     });
     const agent: AgentProcess = { name: spec.name, child, gossip, control, dataDir, log: () => log };
