@@ -10,11 +10,11 @@ import type { Suspicion } from './suspicion.ts';
  */
 export const NODES_MAX = 10_000;
 /** The longest name that is believed, in bytes: a host name has 253 at most. */
-export const NODE_NAME_BYTES_MAX = 255;
+const NODE_NAME_BYTES_MAX = 255;
 /** memberlist's MetaMaxSize. Its members keep to it, or their alive messages would not fit a packet. */
 export const META_BYTES_MAX = 512;
 
-export type NodeState = 'alive' | 'suspect' | 'dead' | 'left';
+type NodeState = 'alive' | 'suspect' | 'dead' | 'left';
 
 /** One entry of the table. `dead` is what Serf's users call failed. */
 export interface NodeEntry {
