@@ -43,10 +43,13 @@ export async function bindUdp(
   return {
     port: socket.address().port,
     receiveBufferBytes: growReceiveBuffer(socket),
-    send: (to, bytes) =>
+    send: (to, bytes) => {
+      // Node throws for port 0, which a peer can state as its own.
+      if (to.port === 0) return;
       socket.send(bytes, to.port, to.host, (error) => {
         if (error !== null && error !== undefined) onSendError(error);
-      }),
+      });
+    },
     close: () => new Promise((resolve) => socket.close(() => resolve())),
   };
 }

@@ -87,11 +87,11 @@ describe('an agent under a flood', () => {
       await eventually('the first thousand', () => sockets.size >= 1000);
       await stillWorks();
     })();
-    for (let batch = 0; batch < 20; batch++) await Promise.all(Array.from({ length: 500 }, () => open(web1)));
+    for (let batch = 0; batch < 20; batch++) await Promise.all(Array.from({ length: 500 }, () => open(ops)));
     await during;
     const dripping: Socket[] = [];
     for (let batch = 0; batch < 4; batch++) {
-      const opened = await Promise.all(Array.from({ length: 500 }, () => open(ops)));
+      const opened = await Promise.all(Array.from({ length: 500 }, () => open(web1)));
       dripping.push(...opened.filter((socket) => socket !== undefined));
     }
     const drip = (): void => {

@@ -22,7 +22,7 @@ export function addrOf(index: number): Uint8Array {
 }
 
 /** One call of a delegate: what happened and to whom. */
-export type Told = readonly [what: string, name: string];
+type Told = readonly [what: string, name: string];
 
 export interface RecordingDelegate extends Delegate {
   readonly told: Told[];
