@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { FanoutError } from '../lib/errors.ts';
 import { type ControlAddress, formatControlAddress } from './control-address.ts';
-import { closing, connectTcp, type Listener, listening } from './tcp.ts';
+import { closing, connectTcp, type Listener, listening, SOCKET_BUFFER_BYTES } from './tcp.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -15,7 +15,10 @@ export async function listenControl(
   at: ControlAddress,
   onSocket: (socket: Socket) => void,
 ): Promise<Listener> {
-  const server = createServer({ allowHalfOpen: false, noDelay: true }, onSocket);
+  const server = createServer(
+    { allowHalfOpen: false, noDelay: true, highWaterMark: SOCKET_BUFFER_BYTES },
+    onSocket,
+  );
   const name = formatControlAddress(at);
   if (!('path' in at)) {
     await listening(server, { host: at.host, port: at.port }, `the control address ${name}`);

@@ -58,12 +58,6 @@ describe('an agent under a flood', () => {
     expect(performance.now() - started, 'ms for an honest run').toBeLessThan(10_000);
     for (const agent of [ops, web1]) {
       expect(isAlive(agent)).toBe(true);
-      console.log(
-        agent.name,
-        performance.now() - started,
-        memoryMiB(agent.child.pid),
-        memoryMiB(agent.child.pid, 'VmHWM'),
-      );
       expect(memoryMiB(agent.child.pid, 'VmHWM'), 'MiB at the peak').toBeLessThan(PEAK_MIB_MAX);
       expect(memoryMiB(agent.child.pid), 'MiB now').toBeLessThan(AFTERWARDS_MIB_MAX);
     }
@@ -188,6 +182,5 @@ describe('an agent under a flood', () => {
       rogue.query(web1, changed);
     });
     await stillWorks();
-    console.log(await counters(cluster, web1));
   });
 });

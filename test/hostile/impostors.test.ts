@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { CommandBody } from '../../src/identity/envelope.ts';
@@ -147,6 +147,25 @@ describe('somebody who answers in the place of web1', () => {
     });
     expect([next.code, next.stdout]).toEqual([7, '']);
     expect(next.stderr).toMatch(/key of "?web1"? has changed/);
+  });
+
+  test('a key that cannot be kept is not trusted, and its node does not run the command', async () => {
+    const config = join(cluster.dir, 'crowded');
+    mkdirSync(config, { mode: 0o700 });
+    const env = {
+      XDG_CONFIG_HOME: config,
+      FANOUT_IDENTITY: join(cluster.dir, 'config', 'fanout', 'operator.key'),
+    };
+    // Another run of this operator meets another web1 in the same moment.
+    const meet = async (): Promise<void> => {
+      const pin = `web1 test ${Buffer.alloc(64, 7).toString('base64')}\n`;
+      writeFileSync(join(config, 'fanout', 'known_nodes'), pin, { mode: 0o600 });
+    };
+    const { code, stderr } = await ahead('echo unkept', ['--node', 'web1'], meet, env);
+    expect(code).toBe(7);
+    expect(stderr).toMatch(/identity of node web1 has changed/);
+    expect(stderr).not.toContain('bug in fanout');
+    expect(starts(web1, 'echo', 'unkept')).toBe(0);
   });
 
   test('who was not asked gets no say in a run that names its nodes', async () => {
