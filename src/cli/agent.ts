@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { Agent } from '../agent/agent.ts';
 import type { AgentConfig } from '../agent/config.ts';
 import { createLog, type Log, type LogLevel } from '../agent/log.ts';
@@ -40,6 +41,9 @@ export interface AgentOptions {
 
 /** `fanout agent`: runs an agent until it is told to stop. */
 export async function agent(options: AgentOptions): Promise<number> {
+  // An agent idles for months. V8's optimising compiler would keep five megabytes of every machine's memory for it, and
+  // what costs time here (ciphers, hashes, the kernel) is not JavaScript: output streams as fast without it.
+  setFlagsFromString('--no-opt');
   // Whoever read the log may go away: the agent stays.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const config = configFrom(options);
