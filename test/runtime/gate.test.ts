@@ -150,11 +150,33 @@ test('a command that wants to live longer than the policy allows is refused', ()
 
 test('a flood of forgeries does not get the processor, and passes', () => {
   const forged = Array.from({ length: 1200 }, () => signed({}, mallory.sign));
-  const reasons = forged.map((envelope) => outcome(gate.admit(envelope)));
+  const reasons = forged.map((envelope, i) => outcome(gate.admit(envelope, `10.0.0.${i % 6}`)));
   expect(reasons.filter((reason) => reason === 'ignored bad-signature').length).toBe(1000);
   expect(reasons.at(-1)).toBe('ignored too-many-signatures');
   nowMs += 1001;
   expect(outcome(gate.admit(signed()))).toBe('admitted');
+});
+
+test('one forger does not use up what is there for all', () => {
+  const forged = Array.from({ length: 1200 }, () => signed({}, mallory.sign));
+  const reasons = forged.map((envelope) => outcome(gate.admit(envelope, '10.0.0.66')));
+  expect(reasons.filter((reason) => reason === 'ignored bad-signature').length).toBe(250);
+  expect(outcome(gate.admit(signed(), '10.0.0.66'))).toBe('ignored too-many-signatures');
+  expect(outcome(gate.admit(signed(), '10.0.0.1'))).toBe('admitted');
+});
+
+test('a command out of its time is answered once', () => {
+  nowMs = NOW_MS + 3_600_000;
+  const old = signed();
+  expect(outcome(gate.admit(old))).toBe('refused time-window');
+  expect(outcome(gate.admit(old))).toBe('ignored replayed');
+});
+
+test('commands whose time is over make room for others', () => {
+  while (!replay.full) replay.remember(`id ${replay.size}`, NOW_MS + 90_000);
+  expect(outcome(gate.admit(signed()))).toBe('refused replay-cache-full');
+  nowMs = NOW_MS + 91_000;
+  expect(outcome(gate.admit(signed({ issuedAt: nowMs / 1000 })))).toBe('admitted');
 });
 
 test('garbage is ignored', () => {
