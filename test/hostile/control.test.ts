@@ -16,6 +16,7 @@ import {
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AuditLog } from '../../src/identity/audit.ts';
 import { utf8 } from '../../src/lib/bytes.ts';
 import { type Encodable, encodeRpc } from '../../src/lib/msgpack.ts';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
@@ -149,7 +150,8 @@ describe('the control socket', () => {
     await stopProcess(heir.child, 'SIGKILL');
   });
 
-  test.skipIf(process.getuid?.() !== 0)('a socket of a stranger is not talked to', async () => {
+  // Only root can make the socket of somebody else.
+  test.runIf(process.getuid?.() === 0)('a socket of a stranger is not talked to', async () => {
     const path = join(cluster.dir, 'trap', 'agent.sock');
     mkdirSync(join(cluster.dir, 'trap'));
     let talked = false;
@@ -370,8 +372,8 @@ describe('what the operator keeps of the nodes', () => {
   });
 });
 
-describe('an audit log that somebody has written to', () => {
-  test('stops what it should record, and not the agent', async () => {
+describe('an audit log', () => {
+  test('that somebody has written to stops what it should record, and not the agent', async () => {
     const running = cluster.fanout(['sleep 2']);
     await eventually('it to run', () => starts(web1, 'sleep', '2') === 1);
     appendFileSync(join(web1.dataDir, 'audit.jsonl'), ' ');
@@ -383,5 +385,18 @@ describe('an audit log that somebody has written to', () => {
     expect(unrecorded.stderr).toContain('audit log cannot be written');
     expect(isAlive(web1)).toBe(true);
     expect(web1.log()).toContain('somebody else wrote to it');
+  });
+
+  test('of more commands than can be remembered keeps the agent safe, and lets it start', async () => {
+    const folder = join(cluster.dir, 'data', 'busy');
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const audit = AuditLog.open(join(folder, 'audit.jsonl'), { unixMs: () => Date.now() });
+    for (let i = 0; i <= 50_000; i++) audit.append({ event: 'start', id: i.toString(16).padStart(32, '0') });
+    audit.close();
+    const busy = await cluster.start({ name: 'busy', policy });
+    const { code, stderr } = await cluster.fanout(['echo hi'], { via: busy });
+    expect(code).toBe(5);
+    expect(stderr).toContain('too many commands at once');
+    await stopProcess(busy.child);
   });
 });

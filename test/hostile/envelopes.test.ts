@@ -277,7 +277,10 @@ describe('a member that holds the cluster key and no operator key', () => {
     // Linear time is not enough where a repeat count multiplies the program: each of these takes a second or more.
     const dear = (i: number): Uint8Array => encodeTagFilter('role', `${'(.*){1000}'.repeat(80)}x{0,${i}}`);
     const started = performance.now();
-    rogue.query(web1, nothing, { name: 'dear', filters: Array.from({ length: 9 }, (_, i) => dear(i)) });
+    for (const batch of [0, 10, 20, 30]) {
+      const nine = Array.from({ length: 9 }, (_, i) => dear(batch + i));
+      rogue.query(web1, nothing, { name: `dear-${batch}`, filters: nine });
+    }
     for (const [i, expr] of [
       '((a{30}){30})*'.repeat(50),
       '('.repeat(900),

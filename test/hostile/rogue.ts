@@ -14,7 +14,6 @@ import { utf8 } from '../../src/lib/bytes.ts';
 import { type Endpoint, ipBytes, splitHostPort } from '../../src/lib/net-address.ts';
 import { LAN_PROFILE } from '../../src/memberlist/config.ts';
 import { Keyring, parseClusterKey } from '../../src/memberlist/keyring.ts';
-import { encodeUser } from '../../src/memberlist/messages.ts';
 import { sealPacket } from '../../src/memberlist/packet.ts';
 import { sealStream } from '../../src/memberlist/stream.ts';
 import { decodeSerfMessage, encodeQuery, encodeQueryResponse, type Query } from '../../src/serf/messages.ts';
@@ -31,7 +30,7 @@ export interface Visit {
 }
 
 /** An address of its own, so that what is counted by address can tell it from the honest members. */
-export const ROGUE_HOST = '127.0.0.66';
+const ROGUE_HOST = '127.0.0.66';
 
 const FLAG_ACK = 1;
 /** Marks what was sent straight and is not to be handed on, such as a repeat. */
@@ -263,11 +262,6 @@ function bytesOf(host: string): Uint8Array {
 /** The operator's own key, which only the operator has. */
 export function operatorKey(cluster: TestCluster): OperatorKey {
   return loadOperatorKey(join(cluster.dir, 'config', 'fanout', 'operator.key'));
-}
-
-/** A Serf message as memberlist carries it in a packet. */
-export function userPacket(message: Uint8Array): Uint8Array {
-  return encodeUser(message);
 }
 
 /** The records of a node's audit log. */
