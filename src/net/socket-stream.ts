@@ -23,7 +23,11 @@ export function socketStream(socket: Socket, early?: Uint8Array): ByteStream {
   return {
     write: (bytes) => (socket.writable ? socket.write(bytes) : true),
     onDrain: (listener) => void socket.on('drain', listener),
-    onData: (listener) => void socket.on('data', listener),
+    onData: (listener) => {
+      socket.on('data', listener);
+      // A socket that was handed over is paused, and listening alone does not wake it.
+      socket.resume();
+    },
     onClose: (listener) => {
       if (closed) listener(failure);
       else closers.push(listener);
