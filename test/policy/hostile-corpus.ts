@@ -304,7 +304,7 @@ export const DENIED: readonly string[] = [
   'cat -',
   'cat ""',
   'cat /var/log/a /etc/shadow',
-  'cat /root/.ssh/id_ed25519',
+  'cat /home/alice/.ssh/id_ed25519',
   'cat /srv/.ssh/id_rsa',
   'cat /etc/ssh/ssh_host_ed25519_key',
   'ls /root',
