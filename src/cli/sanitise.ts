@@ -1,7 +1,8 @@
 /**
- * The one place where text of a node becomes text for a terminal. Colours alone pass, and only when they are on; every
- * other sequence is left out, and a single character that a terminal would obey or hide is shown instead. Afterwards the
- * text holds no control character but LF, TAB and the ESC of a colour, and nothing invisible or that turns the writing.
+ * The one place where text of a node becomes text for a terminal. Colours alone pass, and only when they are on. All else
+ * that a terminal would obey or hide is shown: the ESC of a sequence as a picture with the sequence as plain text behind it.
+ * Afterwards the text holds no control character but LF, TAB and the ESC of a colour, and nothing invisible or that turns
+ * the writing.
  */
 
 /** Ends every colour and attribute. */
@@ -19,13 +20,13 @@ const UNSAFE_IN_LINE = new RegExp(HIDDEN, 'gu');
 const UNSAFE_IN_TEXT = new RegExp(`(?![\\n\\t])${HIDDEN}`, 'gu');
 /** Most output has none of these, and then there is nothing to do. */
 const UNSAFE_OR_FOREIGN = /[^\n\t\x20-\x7e]/;
-/** What ends a string sequence. The line's end does too, so that nothing can swallow the rest of the output. */
-const STRING_END = /[\n\u0007\u0018\u001a\u001b\u009c]/g;
+/** What an ESC looks like that is shown instead of obeyed. */
+const ESC_PICTURE = '\u241b';
 
-/** Cleans one stream, chunk by chunk. How the stream is cut into chunks makes no difference. A VT500's states. */
+/** Cleans one stream, chunk by chunk. How the stream is cut into chunks makes no difference. */
 export class Sanitiser {
   private readonly colours: boolean;
-  private state: 'ground' | 'escape' | 'intermediate' | 'csi' | 'string' | 'string-escape' = 'ground';
+  private state: 'ground' | 'escape' | 'csi' = 'ground';
   private parameters = '';
   /** A CR is left out before LF and shown otherwise: it waits for what comes next. */
   private hasHeldReturn = false;
@@ -46,21 +47,20 @@ export class Sanitiser {
         const [clean, next] = this.ground(text, at);
         output += clean;
         at = next;
-      } else if (this.state === 'string') {
-        at = this.string(text, at);
       } else {
-        const taken = this.sequence(text[at] ?? '');
-        if (taken === undefined) continue;
-        output += taken;
-        at++;
+        const [yielded, isUsed] = this.sequence(text[at] ?? '');
+        output += yielded;
+        if (isUsed) at++;
       }
     }
     return output;
   }
 
-  /** What was held back, once the stream has ended. A sequence that has not ended is left out. */
+  /** What was held back, once the stream has ended. */
   end(): string {
-    const rest = (this.hasHeldReturn ? '\u240d' : '') + (this.isStyled ? SGR_RESET : '');
+    const begun = this.state === 'csi' ? `${ESC_PICTURE}[${this.parameters}` : ESC_PICTURE;
+    const held = (this.hasHeldReturn ? '\u240d' : '') + (this.state === 'ground' ? '' : begun);
+    const rest = held + (this.isStyled ? SGR_RESET : '');
     this.hasHeldReturn = false;
     this.isStyled = false;
     this.state = 'ground';
@@ -91,52 +91,25 @@ export class Sanitiser {
     return text.slice(0, lineEnd) + SGR_RESET + text.slice(lineEnd);
   }
 
-  /** Leaves out the body of a string sequence; returns where to go on. */
-  private string(text: string, at: number): number {
-    STRING_END.lastIndex = at;
-    const end = STRING_END.exec(text);
-    if (end === null) return text.length;
-    this.state = end[0] === '\u001b' ? 'string-escape' : 'ground';
-    return end[0] === '\n' ? end.index : end.index + 1;
-  }
-
-  /** One character of a sequence: what it yields, or undefined when it is to be looked at again in the new state. */
-  private sequence(character: string): string | undefined {
-    if (this.state === 'string-escape') {
-      this.state = character === '\\' ? 'ground' : 'escape';
-      return character === '\\' ? '' : undefined;
-    }
-    if (character === '\u001b') {
-      this.state = 'escape';
-      return '';
-    }
-    if (this.state === 'csi') return this.csi(character);
-    if (character >= ' ' && character <= '/') {
-      this.state = 'intermediate';
-      return '';
-    }
-    const isBegin = this.state === 'escape';
-    this.state = 'ground';
-    if (isBegin && character === '[') {
-      this.state = 'csi';
+  /** One character of what began with ESC: what it yields, and whether it is used up or looked at again as text. */
+  private sequence(character: string): [yielded: string, isUsed: boolean] {
+    if (this.state === 'escape') {
+      this.state = character === '[' ? 'csi' : 'ground';
       this.parameters = '';
-    } else if (isBegin && ']P_^X'.includes(character)) {
-      this.state = 'string';
-    } else if (character < '0' || character > '~') {
-      return undefined;
+      return this.state === 'csi' ? ['', true] : [ESC_PICTURE, false];
     }
-    return '';
-  }
-
-  private csi(character: string): string | undefined {
-    if (character >= ' ' && character <= '?') {
-      if (this.parameters.length <= SGR_PARAMETERS_MAX) this.parameters += character;
-      return '';
+    if (character >= ' ' && character <= '?' && this.parameters.length < SGR_PARAMETERS_MAX) {
+      this.parameters += character;
+      return ['', true];
     }
     this.state = 'ground';
-    if (character < '@' || character > '~') return undefined;
-    if (character !== 'm' || !this.colours) return '';
-    const kept = /^[0-9;:]*$/.test(this.parameters) ? keptStyle(this.parameters) : undefined;
+    if (character === 'm' && /^[0-9;:]*$/.test(this.parameters)) return [this.style(), true];
+    return [`${ESC_PICTURE}[${this.parameters}`, false];
+  }
+
+  /** The colour that came, without what would hide text or imitate our labels; nothing when colours are off. */
+  private style(): string {
+    const kept = this.colours ? keptStyle(this.parameters) : undefined;
     if (kept === undefined) return '';
     this.isStyled = true;
     return `\u001b[${kept}m`;

@@ -79,7 +79,7 @@ describe.each(['raw', 'plain'] as const)('lines (%s)', (mode) => {
     const memory = new Memory();
     const writer = memory.writer('a\n\u001b[2Jb', mode);
     writer.push(Buffer.from('x\n'));
-    expect(memory.text).toBe('a b: x\n');
+    expect(memory.text).toBe('a \u241b[2Jb: x\n');
   });
 });
 
@@ -142,8 +142,9 @@ describe('raw lines', () => {
 describe('lines on a terminal', () => {
   test('are cleaned, also where a chunk cuts a sequence or a character', () => {
     const bytes = Buffer.from('a\u001b]0;title\u0007é\u001b[2Jb\n');
-    expect(written('plain', bytes)).toBe('web1: aéb\n');
-    expect(written('plain', ...Array.from(bytes, (byte) => Uint8Array.of(byte)))).toBe('web1: aéb\n');
+    const shown = 'web1: a\u241b]0;title\u2407é\u241b[2Jb\n';
+    expect(written('plain', bytes)).toBe(shown);
+    expect(written('plain', ...Array.from(bytes, (byte) => Uint8Array.of(byte)))).toBe(shown);
   });
 
   test('have an underlined label where colours are on, and colours end with their line', () => {

@@ -85,7 +85,9 @@ test('a pipe gets the bytes, a terminal gets nothing to obey', () => {
     ended('n'),
   ];
   expect(rendered(['n'], steps).stdout).toBe('n: a\u001b]0;t\u0007\u001b[31mb\rc\n');
-  expect(rendered(['n'], steps, TERMINAL).stdout).toBe('\u001b[4mn:\u001b[0m a\u001b[31mb\u240dc\u001b[0m\n');
+  expect(rendered(['n'], steps, TERMINAL).stdout).toBe(
+    '\u001b[4mn:\u001b[0m a\u241b]0;t\u2407\u001b[31mb\u240dc\u001b[0m\n',
+  );
   expect(rendered(['n'], steps, { ...TERMINAL, colours: false }).stdout).toBe('n: ab\u240dc\n');
 });
 
