@@ -88,7 +88,9 @@ test('a pipe gets the bytes, a terminal gets nothing to obey', () => {
   expect(rendered(['n'], steps, TERMINAL).stdout).toBe(
     '\u001b[4mn:\u001b[0m a\u241b]0;t\u2407\u001b[31mb\u240dc\u001b[0m\n',
   );
-  expect(rendered(['n'], steps, { ...TERMINAL, colours: false }).stdout).toBe('n: ab\u240dc\n');
+  expect(rendered(['n'], steps, { ...TERMINAL, colours: false }).stdout).toBe(
+    'n: a\u241b]0;t\u2407b\u240dc\n',
+  );
 });
 
 test('reasons, rules, hints and names of a node cannot drive the terminal, not even through a pipe', () => {
