@@ -92,7 +92,14 @@ function sharedKey(publicKey: Uint8Array, secret: Uint8Array): Uint8Array | unde
   return key;
 }
 
+/** A run opens a thousand boxes with one secret, and making the key object costs more than the point itself. */
+const privateKeys = new WeakMap<Uint8Array, KeyObject>();
+
 function privateKey(secret: Uint8Array): KeyObject {
+  const known = privateKeys.get(secret);
+  if (known !== undefined) return known;
   const der = Buffer.from(concatBytes(PKCS8_X25519, secret));
-  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  privateKeys.set(secret, key);
+  return key;
 }

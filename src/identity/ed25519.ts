@@ -69,10 +69,20 @@ export function signEd25519(key: Uint8Array | KeyObject, message: Uint8Array): U
 export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== ED25519_KEY_BYTES || signature.length !== ED25519_SIGNATURE_BYTES) return false;
   if (isSmallOrder(publicKey)) return false;
-  const key = createPublicKey({
-    key: Buffer.from(concatBytes(SPKI_HEAD, publicKey)),
-    format: 'der',
-    type: 'spki',
-  });
-  return verify(null, message, key, signature);
+  return verify(null, message, keyObject(publicKey), signature);
+}
+
+/** The few keys that come again and again: operators' on a node, nodes' during a run. */
+const keyObjects = new Map<string, KeyObject>();
+const KEY_OBJECTS_MAX = 1024;
+
+function keyObject(publicKey: Uint8Array): KeyObject {
+  const name = Buffer.from(publicKey).toString('base64');
+  const known = keyObjects.get(name);
+  if (known !== undefined) return known;
+  const der = Buffer.from(concatBytes(SPKI_HEAD, publicKey));
+  const key = createPublicKey({ key: der, format: 'der', type: 'spki' });
+  if (keyObjects.size >= KEY_OBJECTS_MAX) keyObjects.clear();
+  keyObjects.set(name, key);
+  return key;
 }
