@@ -10,6 +10,7 @@ import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { formatEndpoint, ipBytes } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
 import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
+import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
@@ -196,9 +197,7 @@ export class Agent {
   private report(event: SerfEvent): void {
     if (event.kind === 'left') this.markGone();
     if (event.kind === 'member') {
-      const { name, addr, port } = event.member;
-      const { host } = { host: addr.length === 4 ? addr.join('.') : '[ipv6]' };
-      this.log.info(`${event.event}: ${name} ${host}:${port}`);
+      this.log.info(`${event.event}: ${event.member.name} ${formatEndpoint(endpointOf(event.member))}`);
     }
     if (event.kind === 'conflict') {
       const [mine, theirs] = [formatEndpoint(event.mine), formatEndpoint(event.theirs)];

@@ -13,6 +13,7 @@ import { defaultControlAddress, formatControlAddress, parseControlAddress } from
 import { selfAddress } from '../net/self-address.ts';
 import { encodeTags } from '../serf/tags.ts';
 import { dataDir } from './paths.ts';
+import { tagValues } from './tag-values.ts';
 
 const GOSSIP_PORT = 7946;
 /** As Serf: a leave that takes longer than this ends in a plain stop. */
@@ -69,7 +70,7 @@ function configFrom(options: AgentOptions): AgentConfig {
   const node = options.node ?? hostname();
   const bind = endpoint('--bind', options.bind);
   const told = options.advertise === undefined ? undefined : endpoint('--advertise', options.advertise);
-  const tags = tagsFrom(options.tag ?? []);
+  const tags = tagValues(options.tag);
   encodeTags(tags);
   return {
     node,
@@ -102,19 +103,6 @@ function advertised(bind: Endpoint): Endpoint | undefined {
   throw new FanoutError('CONFIG', 'this machine has no address but loopback to tell the others', {
     hint: 'Give one with --advertise, or bind to 127.0.0.1 for a cluster on this machine.',
   });
-}
-
-function tagsFrom(texts: readonly string[]): Map<string, string> {
-  const tags = new Map<string, string>();
-  for (const text of texts) {
-    const at = text.indexOf('=');
-    if (at < 1)
-      throw new FanoutError('USAGE', `--tag ${text}: not of the form name=value`, {
-        hint: 'Write --tag role=web.',
-      });
-    tags.set(text.slice(0, at), text.slice(at + 1));
-  }
-  return tags;
 }
 
 function clusterKey(options: AgentOptions): string | undefined {

@@ -1,8 +1,8 @@
 import { readPolicy } from '../agent/policy-holder.ts';
-import { FanoutError } from '../lib/errors.ts';
 import { parseCommandString } from '../policy/command-string.ts';
 import { explain as explainRequest, explainText } from '../policy/explain.ts';
 import { loadPolicy } from '../policy/load.ts';
+import { tagValues } from './tag-values.ts';
 
 export interface ExplainOptions {
   readonly policy: string;
@@ -15,15 +15,7 @@ export interface ExplainOptions {
 export async function explain(command: string, options: ExplainOptions): Promise<number> {
   const policy = loadPolicy(readPolicy(options.policy), options.policy);
   const argv = parseCommandString(command);
-  const tags = new Map<string, string>();
-  for (const text of options.tag ?? []) {
-    const at = text.indexOf('=');
-    if (at < 1)
-      throw new FanoutError('USAGE', `--tag ${text}: not of the form name=value`, {
-        hint: 'Write --tag role=web.',
-      });
-    tags.set(text.slice(0, at), text.slice(at + 1));
-  }
+  const tags = tagValues(options.tag);
   const explanation = explainRequest(policy, { operator: options.as, tags, argv, unixMs: Date.now() });
   if (options.format === 'json') process.stdout.write(`${JSON.stringify(explanation, null, 2)}\n`);
   else process.stdout.write(`${explainText(explanation)}\n`);

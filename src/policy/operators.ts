@@ -1,4 +1,4 @@
-import { parsePublicLine } from '../identity/ssh-key.ts';
+import { keyId, parsePublicLine } from '../identity/ssh-key.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import type { Place } from './place.ts';
 import type { Operator, Policy } from './policy.ts';
@@ -29,9 +29,12 @@ export function compileOperators(text: PolicyText['operators'], place: Place): R
   return operators;
 }
 
-/** The name in this policy of the operator with this public key, or undefined. */
-export function operatorByKey(policy: Policy, publicKey: Uint8Array): string | undefined {
-  for (const [name, { key }] of policy.operators) if (equalBytes(key, publicKey)) return name;
+/** The operator of this policy whose key has this id (`keyId`, 8 bytes), or undefined. The id proves nothing by itself. */
+export function operatorByKeyId(
+  policy: Policy,
+  id: Uint8Array,
+): { readonly name: string; readonly key: Uint8Array } | undefined {
+  for (const [name, { key }] of policy.operators) if (equalBytes(keyId(key), id)) return { name, key };
   return undefined;
 }
 

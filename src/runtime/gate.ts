@@ -1,10 +1,10 @@
 import { decodeEnvelope, type SignedEnvelope, verifyEnvelope } from '../identity/envelope.ts';
 import type { ReplayCache } from '../identity/replay-cache.ts';
-import { keyId } from '../identity/ssh-key.ts';
-import { equalBytes, toHex } from '../lib/bytes.ts';
+import { toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { checkArgv } from '../policy/command-string.ts';
 import { type Decision, decide } from '../policy/decide.ts';
+import { operatorByKeyId } from '../policy/operators.ts';
 import type { Policy } from '../policy/policy.ts';
 import { matchesSelector } from '../policy/selector.ts';
 
@@ -75,7 +75,7 @@ export class Gate {
     if (body.environment !== policy.environment) return ignored('other-environment');
     const self = { name: this.context.nodeName, tags: this.context.tags() };
     if (!matchesSelector(body.selector, self)) return ignored('not-selected');
-    const signer = operatorOf(policy, body.keyId);
+    const signer = operatorByKeyId(policy, body.keyId);
     if (signer === undefined) return ignored('unknown-operator');
     const id = toHex(body.id);
     if (this.context.replay.seen(id)) return ignored('replayed');
@@ -144,13 +144,6 @@ export class Gate {
 
 function ignored(reason: string): Admission {
   return { kind: 'ignored', reason };
-}
-
-function operatorOf(policy: Policy, id: Uint8Array): { name: string; key: Uint8Array } | undefined {
-  for (const [name, operator] of policy.operators) {
-    if (equalBytes(keyId(operator.key), id)) return { name, key: operator.key };
-  }
-  return undefined;
 }
 
 /** Why the moment is wrong for a command signed then, or undefined when it is right. */
