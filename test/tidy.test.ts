@@ -18,6 +18,8 @@ const FLOORS = [
   'runtime',
   'net',
   'agent',
+  'report',
+  'asker',
   'tui',
   'cli',
   'bin',

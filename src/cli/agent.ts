@@ -4,6 +4,7 @@ import { Agent } from '../agent/agent.ts';
 import type { AgentConfig } from '../agent/config.ts';
 import { createLog, type Log, type LogLevel } from '../agent/log.ts';
 import { RpcServer } from '../agent/rpc-server.ts';
+import { dataDir } from '../asker/paths.ts';
 import { readSecretFile } from '../identity/secret-file.ts';
 import { utf8Text } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -12,7 +13,6 @@ import { LAN_PROFILE, LOCAL_PROFILE, type Profile, WAN_PROFILE } from '../member
 import { defaultControlAddress, formatControlAddress, parseControlAddress } from '../net/control-address.ts';
 import { selfAddress } from '../net/self-address.ts';
 import { encodeTags } from '../serf/tags.ts';
-import { dataDir } from './paths.ts';
 import { tagValues } from './tag-values.ts';
 
 const GOSSIP_PORT = 7946;

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { configPath } from '../asker/paths.ts';
 import { generateClusterKey } from '../identity/cluster-key.ts';
 import { createOperatorKey } from '../identity/operator-key.ts';
-import { configPath } from './paths.ts';
 
 /** `fanout keygen`: prints a new cluster key. */
 export async function keygen(): Promise<number> {

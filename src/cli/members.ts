@@ -1,8 +1,8 @@
+import { agentAddress, connectAgent } from '../asker/connect.ts';
 import { naturalOrder } from '../lib/natural-order.ts';
 import { formatEndpoint, ipText } from '../lib/net-address.ts';
+import { safeJson, sanitiseText } from '../lib/sanitise.ts';
 import type { MemberRecord } from '../rpc/members.ts';
-import { agentAddress, connectAgent } from './connect.ts';
-import { safeJson, sanitiseText } from './sanitise.ts';
 import { formatTable } from './table.ts';
 
 export interface MembersOptions {
@@ -30,7 +30,7 @@ export async function members(options: MembersOptions): Promise<number> {
 /** Most calls list everybody: only a selector loads what globs need. */
 async function matcherOf(options: MembersOptions): Promise<(member: MemberRecord) => boolean> {
   if (options.tag === undefined && options.node === undefined) return () => true;
-  const { matcherFrom } = await import('./select.ts');
+  const { matcherFrom } = await import('../asker/select.ts');
   return matcherFrom(options);
 }
 

@@ -1,6 +1,6 @@
+import { agentAddress, connectAgent } from '../asker/connect.ts';
 import { formatEndpoint, ipText } from '../lib/net-address.ts';
 import type { RpcClient } from '../rpc/client.ts';
-import { agentAddress, connectAgent } from './connect.ts';
 
 interface AgentOptions {
   readonly rpcAddr?: string;

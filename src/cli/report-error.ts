@@ -1,5 +1,5 @@
 import { FanoutError, type FanoutErrorCode } from '../lib/errors.ts';
-import { sanitiseText } from './sanitise.ts';
+import { sanitiseText } from '../lib/sanitise.ts';
 
 const EXIT_CODE: Readonly<Record<FanoutErrorCode, number>> = {
   USAGE: 2,

@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { agentAddress, connectAgent, openAnswer } from '../asker/connect.ts';
+import { configPath, identityPath } from '../asker/paths.ts';
+import { RunSession } from '../asker/run-session.ts';
+import { selectorFrom, targetsOf } from '../asker/select.ts';
 import { boxKeyPair } from '../identity/box.ts';
 import { signCommand } from '../identity/envelope.ts';
 import { KnownNodes } from '../identity/known-nodes.ts';
@@ -10,13 +14,9 @@ import { FanoutError } from '../lib/errors.ts';
 import { formatDuration, parseDuration } from '../lib/time.ts';
 import { checkArgv, parseCommandString } from '../policy/command-string.ts';
 import { matchesSelector } from '../policy/selector.ts';
+import { createRenderer, type Terminals } from '../report/renderers.ts';
 import type { RpcClient } from '../rpc/client.ts';
 import { exitCode } from '../run/model.ts';
-import { agentAddress, connectAgent, openAnswer } from './connect.ts';
-import { configPath, identityPath } from './paths.ts';
-import { createRenderer, type Terminals } from './renderers.ts';
-import { RunSession } from './run-session.ts';
-import { selectorFrom, targetsOf } from './select.ts';
 import { StandardSink } from './standard-sink.ts';
 
 /** How long a signed command may travel. Nodes accept no more than their policy's maximum, a minute by default. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connectAgent, openAnswer } from '../../src/cli/connect.ts';
+import { connectAgent, openAnswer } from '../../src/asker/connect.ts';
 import { boxKeyPair } from '../../src/identity/box.ts';
 import { signCommand } from '../../src/identity/envelope.ts';
 import { loadOperatorKey } from '../../src/identity/operator-key.ts';

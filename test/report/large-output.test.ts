@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createRenderer } from '../../src/cli/renderers.ts';
+import { createRenderer } from '../../src/report/renderers.ts';
 import { type RunEvent, reduceRun, startRun } from '../../src/run/model.ts';
 import { accepted } from './renderers-support.ts';
 

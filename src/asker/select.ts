@@ -1,9 +1,9 @@
 import type { Selector } from '../identity/envelope.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { naturalOrder } from '../lib/natural-order.ts';
+import { sanitiseText } from '../lib/sanitise.ts';
 import { matchesSelector, parseTagSelector } from '../policy/selector.ts';
 import type { MemberRecord } from '../rpc/members.ts';
-import { sanitiseText } from './sanitise.ts';
 
 /** The selector of --tag and --node. Throws FanoutError USAGE. */
 export function selectorFrom(options: { tag?: readonly string[]; node?: readonly string[] }): Selector {

@@ -1,4 +1,5 @@
 import { utf8 } from '../lib/bytes.ts';
+import { sanitiseText } from '../lib/sanitise.ts';
 import { formatDuration } from '../lib/time.ts';
 import {
   FINAL_STATES,
@@ -10,7 +11,6 @@ import {
 } from '../run/model.ts';
 import { LineOutput, LineWriter } from './line-writer.ts';
 import type { OutputSink, Renderer, Terminals } from './renderers.ts';
-import { sanitiseText } from './sanitise.ts';
 
 /** Names listed in the summary for one outcome. The lines above it have told of each one. */
 const NAMES_SHOWN_MAX = 12;

@@ -1,8 +1,8 @@
 import { utf8 } from '../lib/bytes.ts';
+import { safeJson } from '../lib/sanitise.ts';
 import { exitCode, isFinal, type RunEvent, type RunState, type Target } from '../run/model.ts';
 import { CharacterBoundary, jsonOutput } from './output-text.ts';
 import type { OutputSink, Renderer, RunHead } from './renderers.ts';
-import { safeJson } from './sanitise.ts';
 
 /** One JSON object a line, as things happen. `atMs` counts from the start of the run. */
 export class NdjsonRenderer implements Renderer {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Sanitiser, safeJson, sanitiseText } from '../../src/cli/sanitise.ts';
+import { Sanitiser, safeJson, sanitiseText } from '../../src/lib/sanitise.ts';
 
 const ESC = '\u001b';
 /** What must never reach a terminal once every colour was taken out. */

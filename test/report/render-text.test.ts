@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { TextRenderer } from '../../src/cli/render-text.ts';
+import { TextRenderer } from '../../src/report/render-text.ts';
 import {
   accepted,
   denied,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { LineOutput, LineWriter, type LineWriterOptions } from '../../src/cli/line-writer.ts';
+import { LineOutput, LineWriter, type LineWriterOptions } from '../../src/report/line-writer.ts';
 
 /** What writers wrote, in pieces and as one text. */
 class Memory {

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { concatBytes, EMPTY, utf8 } from '../lib/bytes.ts';
+import { safeJson } from '../lib/sanitise.ts';
 import { exitCode, isFinal, type RunEvent, type RunState } from '../run/model.ts';
 import { CharacterBoundary } from './output-text.ts';
 import { targetFields } from './render-ndjson.ts';
 import type { OutputSink, Renderer, RunHead } from './renderers.ts';
-import { safeJson } from './sanitise.ts';
 
 interface Held {
   readonly stdout: Uint8Array[];

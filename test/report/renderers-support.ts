@@ -1,4 +1,4 @@
-import type { OutputSink, Renderer } from '../../src/cli/renderers.ts';
+import type { OutputSink, Renderer } from '../../src/report/renderers.ts';
 import { type RunEvent, type RunState, reduceRun, startRun } from '../../src/run/model.ts';
 
 /** A sink that keeps what was written. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { JsonRenderer } from '../../src/cli/render-json.ts';
+import { JsonRenderer } from '../../src/report/render-json.ts';
 import { accepted, denied, ended, MemorySink, play, type Step, untrusted } from './renderers-support.ts';
 
 interface Output {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { NdjsonRenderer } from '../../src/cli/render-ndjson.ts';
+import { NdjsonRenderer } from '../../src/report/render-ndjson.ts';
 import { FINAL_STATES } from '../../src/run/model.ts';
 import {
   accepted,

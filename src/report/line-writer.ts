@@ -1,5 +1,5 @@
 import { EMPTY } from '../lib/bytes.ts';
-import { Sanitiser, sanitiseText } from './sanitise.ts';
+import { Sanitiser, sanitiseText } from '../lib/sanitise.ts';
 
 /** Widest line on a terminal. Wider ones are no text for people, and scroll everything else away. */
 const LINE_COLUMNS_MAX = 4096;
