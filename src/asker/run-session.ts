@@ -100,8 +100,9 @@ export class RunSession {
     if (node === undefined) return;
     switch (frame.kind) {
       case 'accepted': {
-        const { rule, program, sandbox } = frame;
-        this.apply({ kind: 'accepted', node, rule, program, sandbox, firstSeen: this.isFirstSeen(node) });
+        const { rule, program, sandbox, readOnly, timeoutMs: limitMs } = frame;
+        const firstSeen = this.isFirstSeen(node);
+        this.apply({ kind: 'accepted', node, rule, program, sandbox, firstSeen, readOnly, limitMs });
         // Nothing runs before this word: what the operator no longer wants, or was told is over, ends here.
         const isWanted = this.state.targets.get(node)?.state === 'accepted';
         if (this.state.phase === 'running' && isWanted) {

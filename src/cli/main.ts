@@ -20,7 +20,7 @@ Exit status:
 ${Object.entries(EXIT_CODES)
   .map(([code, meaning]) => `  ${code.padStart(3)}  ${meaning}`)
   .join('\n')}
-  When several apply: 130, then 7, 4, 5, 1.
+  When several apply: 130, then 7, 6, 4, 5, 1.
 
 Environment:
   FANOUT_RPC_ADDR    the agent to talk to (default: its unix socket on this machine)

@@ -39,6 +39,8 @@ export type NodeFrame =
       readonly sandbox: string;
       readonly timeoutMs: number;
       readonly outputBytesMax: number;
+      /** Whether the policy says of the rule that what it allows changes nothing. */
+      readonly readOnly: boolean;
     }
   | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly hint: string }
@@ -68,9 +70,9 @@ export function encodeNodeFrame(frame: NodeFrame): { kind: number; body: Uint8Ar
     case 'stderr':
       return { kind, body: frame.data };
     case 'accepted': {
-      const { timeoutMs, outputBytesMax } = frame;
+      const { timeoutMs, outputBytesMax, readOnly } = frame;
       const names = [name(frame.rule), text(frame.program), name(frame.sandbox)];
-      return { kind, body: encodeRpc([...names, timeoutMs, outputBytesMax]) };
+      return { kind, body: encodeRpc([...names, timeoutMs, outputBytesMax, readOnly]) };
     }
     case 'denied':
       return { kind, body: encodeRpc([name(frame.code), name(frame.rule), text(frame.reason)]) };
@@ -95,7 +97,7 @@ export function decodeNodeFrame(plaintext: Uint8Array): NodeFrame {
     case FrameKind.stderr:
       return { kind: 'stderr', data: checkData(body) };
     case FrameKind.accepted: {
-      const tuple = TupleReader.of(decodeWhole(body), 'accepted', 5);
+      const tuple = TupleReader.of(decodeWhole(body), 'accepted', 6);
       return {
         kind: 'accepted',
         rule: tuple.text('rule', 0, NAME_BYTES_MAX),
@@ -103,6 +105,7 @@ export function decodeNodeFrame(plaintext: Uint8Array): NodeFrame {
         sandbox: tuple.text('sandbox', 0, NAME_BYTES_MAX),
         timeoutMs: tuple.integer('timeout', 0, Number.MAX_SAFE_INTEGER),
         outputBytesMax: tuple.integer('output limit', 0, Number.MAX_SAFE_INTEGER),
+        readOnly: tuple.bool('read only'),
       };
     }
     case FrameKind.denied: {

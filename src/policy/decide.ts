@@ -12,6 +12,8 @@ export type Decision =
       readonly effect: 'allow';
       /** The first allow rule in the file that matches. It supplies everything below. */
       readonly rule: string;
+      /** The rule says that what it allows changes nothing. */
+      readonly readOnly: boolean;
       /** argv[0] as it was asked for. */
       readonly program: string;
       /** The only file that may be started for it, or undefined to search the fixed path. */
@@ -82,6 +84,7 @@ function allow(
   return {
     effect: 'allow',
     rule: rule.id,
+    readOnly: rule.readOnly,
     program: request.argv[0] ?? '',
     path: found.command?.path,
     pathChecks: found.pathChecks.map((check) => ({

@@ -53,6 +53,8 @@ export interface AllowRule {
   readonly id: string;
   readonly why: string | undefined;
   readonly conditions: Conditions;
+  /** What it allows changes nothing: runs on many nodes need no confirmation. */
+  readonly readOnly: boolean;
   readonly commands: readonly AllowedCommand[];
   /** In order of preference. */
   readonly sandboxes: readonly SandboxProfile[];

@@ -39,6 +39,7 @@ function compileAllow(rule: AllowRuleText, defaults: PolicyText['defaults'], pla
     id: rule.id,
     why: rule.why,
     conditions: compileConditions(rule, place, compileGlob),
+    readOnly: rule.readOnly,
     commands: rule.commands.map((command, index) => compileCommand(command, place.at('commands', index))),
     sandboxes: rule.sandbox ?? defaults?.sandbox ?? FALLBACK.sandboxes,
     network: rule.network ?? defaults?.network ?? FALLBACK.network,

@@ -158,6 +158,7 @@ const conditions = {
 const allowRule = closed({
   ...conditions,
   effect: v.literal('allow'),
+  readOnly: v.optional(v.boolean('must be true or false'), false),
   commands: v.pipe(list(command), v.minLength(1, 'is an empty list, so the rule allows nothing')),
   sandbox: v.optional(sandbox),
   network: v.optional(choice('none', 'host')),

@@ -49,6 +49,12 @@ export interface Target {
   readonly firstSeen: boolean;
   /** It was not there when the run began. */
   readonly late: boolean;
+  /** Whether the rule that allows it says that it changes nothing; undefined before the node has answered. */
+  readonly readOnly: boolean | undefined;
+  /** How long the node lets it run, from its policy. */
+  readonly limitMs: Millis | undefined;
+  /** The operator has stopped this one, and the node has not confirmed yet. */
+  readonly cancelling: boolean;
 }
 
 export interface RunState {
@@ -58,9 +64,14 @@ export interface RunState {
   readonly timeoutMs: Millis;
   readonly phase: 'running' | 'stopping' | 'ended';
   readonly interrupted: boolean;
+  /** Why nothing more was started, '' when nothing was held back. */
+  readonly halted: string;
   /** Targets that are not final. */
   readonly open: number;
 }
+
+const NEVER_BEGAN = 'stopped before it began';
+const UNCONFIRMED = 'the kill was not confirmed: it may still run';
 
 type MemberStatus = 'none' | 'alive' | 'leaving' | 'left' | 'failed';
 
@@ -73,6 +84,9 @@ export type RunEvent =
       readonly program: string;
       readonly sandbox: string;
       readonly firstSeen: boolean;
+      readonly readOnly: boolean;
+      /** The node's own limit for the command. */
+      readonly limitMs: Millis;
     }
   | { readonly kind: 'started'; readonly node: string }
   | {
@@ -106,6 +120,14 @@ export type RunEvent =
   /** A member that matched came after the run had begun, and answers. */
   | { readonly kind: 'joined-late'; readonly node: string }
   | { readonly kind: 'interrupt' }
+  /** The operator stops one target. */
+  | { readonly kind: 'cancel'; readonly node: string }
+  /** The wait for the confirmation of that is over. */
+  | { readonly kind: 'cancel-over'; readonly node: string }
+  /** Nothing more is started: too many have failed, or the operator did not confirm. What runs goes on to its end. */
+  | { readonly kind: 'halt'; readonly reason: string }
+  /** The timeout of the run was moved; it counts from the start. */
+  | { readonly kind: 'deadline'; readonly timeoutMs: Millis }
   | { readonly kind: 'timeout' }
   /** The wait for confirmations after a timeout or an interrupt is over. */
   | { readonly kind: 'grace-over' }
@@ -115,7 +137,7 @@ export type RunEvent =
 export function startRun(names: readonly string[], timeoutMs: Millis, now: Millis): RunState {
   const targets = new Map(names.map((name) => [name, newTarget(name, false)]));
   const phase = targets.size === 0 ? 'ended' : 'running';
-  return { targets, startedAt: now, timeoutMs, phase, interrupted: false, open: targets.size };
+  return { targets, startedAt: now, timeoutMs, phase, interrupted: false, halted: '', open: targets.size };
 }
 
 export function isFinal(state: TargetState): state is FinalState {
@@ -131,7 +153,7 @@ export function reduceRun(state: RunState, event: RunEvent, now: Millis): RunSta
   if (state.phase === 'ended') return state;
   switch (event.kind) {
     case 'interrupt':
-      return stopping({ ...state, interrupted: true }, now, 'cancelled', 'stopped before it began');
+      return stopping({ ...state, interrupted: true }, now, 'cancelled', NEVER_BEGAN);
     case 'timeout':
       return stopping(state, now, 'unreachable', '');
     case 'grace-over':
@@ -143,6 +165,10 @@ export function reduceRun(state: RunState, event: RunEvent, now: Millis): RunSta
         'lost',
         'the connection to the local agent broke; what ran is killed with it',
       );
+    case 'deadline':
+      return state.phase === 'running' ? { ...state, timeoutMs: event.timeoutMs } : state;
+    case 'halt':
+      return halted(state, event.reason, now);
     case 'joined-late': {
       if (state.targets.has(event.node)) return state;
       return withTarget(state, newTarget(event.node, true), 1);
@@ -167,7 +193,14 @@ function reduceTarget(run: RunState, target: Target, event: TargetEvent, now: Mi
       return target.state === 'pending' ? { ...target, state: 'acked' } : target;
     case 'accepted':
       if (target.state !== 'pending' && target.state !== 'acked') return target;
-      return { ...target, state: 'accepted', rule: event.rule, firstSeen: event.firstSeen };
+      return {
+        ...target,
+        state: 'accepted',
+        rule: event.rule,
+        firstSeen: event.firstSeen,
+        readOnly: event.readOnly,
+        limitMs: event.limitMs,
+      };
     case 'started':
       return target.state === 'accepted' ? { ...target, state: 'running', startedAt: now } : target;
     case 'output': {
@@ -182,8 +215,16 @@ function reduceTarget(run: RunState, target: Target, event: TargetEvent, now: Mi
       return final(target, now, 'failed', event.reason, { hint: event.hint });
     case 'untrusted':
       return final(target, now, 'untrusted', event.reason);
+    case 'cancel':
+      // Only what was accepted has anything to stop, and a node to confirm it.
+      if (target.state !== 'pending' && target.state !== 'acked') return { ...target, cancelling: true };
+      return final(target, now, 'cancelled', NEVER_BEGAN);
+    case 'cancel-over':
+      return target.cancelling ? stopped(run, target, now) : target;
     case 'disconnected':
-      if (target.state === 'accepted' && run.phase === 'stopping') return stopped(run, target, now);
+      if (target.state === 'accepted' && (run.phase === 'stopping' || target.cancelling)) {
+        return stopped(run, target, now);
+      }
       return final(target, now, 'lost', 'its connection broke before the answer was complete');
     case 'member':
       return memberChanged(target, event.status, now);
@@ -206,6 +247,7 @@ function ended(
     return final(target, now, 'timed-out', `killed by the node after ${Math.round(durationMs)} ms`, facts);
   }
   if (cause === 'cancelled') {
+    if (target.cancelling) return final(target, now, 'cancelled', 'killed', facts);
     // Nobody here asked for it: the agent there was stopped.
     if (run.phase === 'running') return final(target, now, 'cancelled', 'killed by its own node', facts);
     return final(target, now, run.interrupted ? 'cancelled' : 'timed-out', 'killed', facts);
@@ -248,9 +290,20 @@ function conclude(state: RunState, now: Millis): RunState {
 }
 
 function stopped(state: RunState, target: Target, now: Millis): Target {
-  const reason =
-    target.state === 'running' ? 'the kill was not confirmed: it may still run' : 'stopped before it began';
-  return final(target, now, state.interrupted ? 'cancelled' : 'timed-out', reason);
+  const reason = target.state === 'running' ? UNCONFIRMED : NEVER_BEGAN;
+  const wasAsked = state.interrupted || target.cancelling;
+  return final(target, now, wasAsked ? 'cancelled' : 'timed-out', reason);
+}
+
+/** Ends what has not begun. The nodes that were held back learn it from their closed streams. */
+function halted(state: RunState, reason: string, now: Millis): RunState {
+  let next = state;
+  for (const target of [...state.targets.values()]) {
+    if (isFinal(target.state) || target.state === 'running') continue;
+    next = { ...next, halted: reason };
+    next = withTarget(next, final(target, now, 'cancelled', `not started: ${reason}`), -1);
+  }
+  return next;
 }
 
 function endAll(state: RunState, now: Millis, as: FinalState, reason: string): RunState {
@@ -268,7 +321,7 @@ function final(
   reason: string,
   facts: Partial<Target> = {},
 ): Target {
-  return { ...target, ...facts, state, reason, endedAt: now };
+  return { ...target, ...facts, state, reason, cancelling: false, endedAt: now };
 }
 
 /** Puts a target in its place and keeps the books: the run is over when the last one is final. */
@@ -296,18 +349,22 @@ function newTarget(name: string, late: boolean): Target {
     durationMs: undefined,
     firstSeen: false,
     late,
+    readOnly: undefined,
+    limitMs: undefined,
+    cancelling: false,
   };
 }
 
-/** What the command line exits with. When several apply: 130, then 7, 4, 5, 1. */
+/** What the command line exits with. When several apply: 130, then 7, 6, 4, 5, 1. */
 export function exitCode(state: RunState): number {
   if (state.interrupted) return 130;
   if (state.targets.size === 0) return 3;
   let code = 0;
   const worse = (candidate: number): void => {
-    const order = [0, 1, 5, 4, 7];
+    const order = [0, 1, 5, 4, 6, 7];
     if (order.indexOf(candidate) > order.indexOf(code)) code = candidate;
   };
+  if (state.halted !== '') worse(6);
   for (const target of state.targets.values()) worse(codeOf(target));
   return code;
 }

@@ -17,7 +17,7 @@ export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
 
 /** What the node has decided to do about an admitted command. */
 export type Verdict =
-  | { readonly kind: 'run'; readonly spec: CommandSpec; readonly rule: string }
+  | { readonly kind: 'run'; readonly spec: CommandSpec; readonly rule: string; readonly readOnly: boolean }
   | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
@@ -95,9 +95,9 @@ export class Job {
       this.send({ kind: 'failed', reason, hint });
       return this.close();
     }
-    const { spec, rule } = verdict;
+    const { spec, rule, readOnly } = verdict;
     const { path: program, sandbox, timeoutMs, outputBytesMax } = spec;
-    this.send({ kind: 'accepted', rule, program, sandbox, timeoutMs, outputBytesMax });
+    this.send({ kind: 'accepted', rule, program, sandbox, timeoutMs, outputBytesMax, readOnly });
     if (this.admission.envelope.body.explainOnly) return this.close();
     this.goTimer = setTimeout(() => this.close(), GO_WAIT_MS);
     stream.onData((chunk) => this.received(chunk));

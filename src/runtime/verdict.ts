@@ -44,6 +44,7 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
   return {
     kind: 'run',
     rule,
+    readOnly: decision.readOnly,
     spec: {
       path: program.path,
       argv: envelope.body.argv,

@@ -180,7 +180,9 @@ export class Rogue {
     });
     socket.write(channel.hello);
     const verdict = { rule: 'basics', program: '/bin/true', sandbox: 'none' };
-    socket.write(channel.seal({ kind: 'accepted', ...verdict, timeoutMs: 1000, outputBytesMax: 1000 }));
+    socket.write(
+      channel.seal({ kind: 'accepted', ...verdict, timeoutMs: 1000, outputBytesMax: 1000, readOnly: false }),
+    );
     socket.write(channel.seal({ kind: 'stdout', data: utf8(output) }));
     const { length } = utf8(output);
     const sizes = { durationMs: 1, stdoutBytes: length, stderrBytes: 0 };

@@ -19,6 +19,7 @@ export const accepted = {
   sandbox: 'standard',
   timeoutMs: 30_000,
   outputBytesMax: 1_048_576,
+  readOnly: true,
 } as const;
 export const ended = {
   code: 0,

@@ -47,6 +47,7 @@ describe('an allowing rule', () => {
     expect(decide(policy, request(['ps', 'aux']))).toEqual({
       effect: 'allow',
       rule: 'second',
+      readOnly: false,
       program: 'ps',
       path: '/usr/bin/ps',
       pathChecks: [],

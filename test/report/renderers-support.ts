@@ -43,7 +43,16 @@ export const acked = (node: string): RunEvent => ({ kind: 'acked', node });
 export const started = (node: string): RunEvent => ({ kind: 'started', node });
 
 export function accepted(node: string, firstSeen = false): RunEvent {
-  return { kind: 'accepted', node, rule: 'basics', program: '/bin/ps', sandbox: 'standard', firstSeen };
+  const limits = { readOnly: true, limitMs: 30_000 };
+  return {
+    kind: 'accepted',
+    node,
+    rule: 'basics',
+    program: '/bin/ps',
+    sandbox: 'standard',
+    firstSeen,
+    ...limits,
+  };
 }
 
 export function ended(node: string, facts: Partial<Extract<RunEvent, { kind: 'ended' }>> = {}): RunEvent {

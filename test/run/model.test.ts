@@ -13,7 +13,8 @@ import {
 
 const NAMES = ['web1', 'web2', 'web10', 'db1'];
 const accepted = (node: string): RunEvent => {
-  return { kind: 'accepted', node, rule: 'r', program: '/bin/ps', sandbox: 'standard', firstSeen: false };
+  const verdict = { rule: 'r', program: '/bin/ps', sandbox: 'standard', readOnly: false, limitMs: 1000 };
+  return { kind: 'accepted', node, firstSeen: false, ...verdict };
 };
 const ended = (node: string, facts: Partial<Extract<RunEvent, { kind: 'ended' }>> = {}): RunEvent => ({
   kind: 'ended',
@@ -39,9 +40,14 @@ const node = fc.constantFrom(...NAMES, 'stranger');
 const anyEvent: fc.Arbitrary<RunEvent> = fc.oneof(
   node.map((node): RunEvent => ({ kind: 'acked', node })),
   fc.record({ node, firstSeen: fc.boolean() }).map(({ node, firstSeen }): RunEvent => {
-    return { kind: 'accepted', node, rule: 'r', program: '/bin/ps', sandbox: 'none', firstSeen };
+    const verdict = { rule: 'r', program: '/bin/ps', sandbox: 'none', readOnly: true, limitMs: 1000 };
+    return { kind: 'accepted', node, firstSeen, ...verdict };
   }),
   node.map((node): RunEvent => ({ kind: 'started', node })),
+  node.map((node): RunEvent => ({ kind: 'cancel', node })),
+  node.map((node): RunEvent => ({ kind: 'cancel-over', node })),
+  fc.nat().map((timeoutMs): RunEvent => ({ kind: 'deadline', timeoutMs })),
+  fc.constant<RunEvent>({ kind: 'halt', reason: 'too many errors' }),
   fc.record({ node, bytes: fc.nat() }).map(({ node, bytes }): RunEvent => {
     return { kind: 'output', node, stream: bytes % 2 === 0 ? 'stdout' : 'stderr', bytes };
   }),
@@ -125,7 +131,7 @@ describe('for any sequence of events', () => {
         );
         if (exitCode(state) === 0) expect(isFine && state.targets.size > 0).toBe(true);
         if (isFine && state.targets.size > 0 && !state.interrupted) expect(exitCode(state)).toBe(0);
-        expect([0, 1, 3, 4, 5, 7, 130]).toContain(exitCode(state));
+        expect([0, 1, 3, 4, 5, 6, 7, 130]).toContain(exitCode(state));
       }),
       { numRuns: 3000 },
     );
@@ -270,4 +276,63 @@ test('a million output events of a thousand nodes do not copy the targets each t
   }
   expect(state.targets).toBe(shared);
   expect(target(state, 'n7').stdoutBytes).toBe(1000);
+});
+
+describe('one target is stopped', () => {
+  test('before it was accepted it ends at once', () => {
+    const state = runAfter(['web1', 'web2'], { kind: 'cancel', node: 'web1' });
+    expect(target(state, 'web1')).toMatchObject({ state: 'cancelled', reason: 'stopped before it began' });
+    expect(state).toMatchObject({ phase: 'running', open: 1 });
+  });
+
+  test('a running one ends when its node confirms the kill', () => {
+    const begun = runAfter(['web1'], accepted('web1'), { kind: 'started', node: 'web1' });
+    const asked = reduceRun(begun, { kind: 'cancel', node: 'web1' }, 5);
+    expect(target(asked, 'web1')).toMatchObject({ state: 'running', cancelling: true });
+    const state = reduceRun(asked, ended('web1', { cause: 'cancelled', code: null, signal: 'SIGKILL' }), 6);
+    expect(target(state, 'web1')).toMatchObject({ state: 'cancelled', reason: 'killed', cancelling: false });
+    expect(exitCode(state)).toBe(4);
+  });
+
+  test('without a confirmation it is said to be perhaps alive', () => {
+    const state = runAfter(
+      ['web1'],
+      accepted('web1'),
+      { kind: 'started', node: 'web1' },
+      { kind: 'cancel', node: 'web1' },
+      { kind: 'cancel-over', node: 'web1' },
+    );
+    expect(target(state, 'web1')).toMatchObject({
+      state: 'cancelled',
+      reason: 'the kill was not confirmed: it may still run',
+    });
+  });
+
+  test('a late cancel-over of a target that nobody stopped changes nothing', () => {
+    const begun = runAfter(['web1'], accepted('web1'), { kind: 'started', node: 'web1' });
+    expect(target(reduceRun(begun, { kind: 'cancel-over', node: 'web1' }, 9), 'web1').state).toBe('running');
+  });
+});
+
+describe('a run is halted', () => {
+  test('what runs goes on, the rest is not started, and the exit code says so', () => {
+    let state = runAfter(['web1', 'web2', 'db1'], accepted('web1'), accepted('web2'), {
+      kind: 'started',
+      node: 'web1',
+    });
+    state = reduceRun(state, { kind: 'halt', reason: '3 failed' }, 7);
+    expect(target(state, 'web1').state).toBe('running');
+    expect(target(state, 'web2')).toMatchObject({ state: 'cancelled', reason: 'not started: 3 failed' });
+    expect(target(state, 'db1').state).toBe('cancelled');
+    state = reduceRun(state, ended('web1'), 8);
+    expect(state.phase).toBe('ended');
+    expect(exitCode(state)).toBe(6);
+  });
+});
+
+test('the timeout moves while the run goes on, and not afterwards', () => {
+  const moved = runAfter(['web1'], { kind: 'deadline', timeoutMs: 90_000 });
+  expect(moved.timeoutMs).toBe(90_000);
+  const stopped = reduceRun(moved, { kind: 'timeout' }, 9);
+  expect(reduceRun(stopped, { kind: 'deadline', timeoutMs: 5 }, 10).timeoutMs).toBe(90_000);
 });
