@@ -18,11 +18,12 @@ import { probeSandboxes } from '../runtime/sandbox-probe.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
+import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
-import type { Log } from './log.ts';
+import type { Log, LogWatch } from './log.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
@@ -32,6 +33,7 @@ import { SerfDriver } from './serf-driver.ts';
 export class Agent {
   readonly config: AgentConfig;
   readonly log: Log;
+  readonly logWatch: LogWatch;
   readonly driver: SerfDriver;
   readonly runs: Runs;
   readonly policies: PolicyHolder;
@@ -48,15 +50,17 @@ export class Agent {
   private constructor(parts: {
     config: AgentConfig;
     log: Log;
+    logWatch: LogWatch;
     driver: SerfDriver;
     policies: PolicyHolder;
     nodeKey: NodeKey;
     audit: AuditLog;
     sandboxes: readonly SandboxAvailability[];
   }) {
-    const { config, log, driver, policies, nodeKey, audit, sandboxes } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes } = parts;
     this.config = config;
     this.log = log;
+    this.logWatch = logWatch;
     this.driver = driver;
     this.policies = policies;
     this.nodeKey = nodeKey;
@@ -95,7 +99,7 @@ export class Agent {
   }
 
   /** Starts everything but the control socket. Throws FanoutError when something that was asked for cannot be had. */
-  static async start(config: AgentConfig, log: Log): Promise<Agent> {
+  static async start(config: AgentConfig, log: Log, logWatch: LogWatch): Promise<Agent> {
     const policies = new PolicyHolder(config.policyFile, config.environment);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
@@ -106,7 +110,7 @@ export class Agent {
       event: (event) => agent?.event(event),
       fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
     });
-    agent = new Agent({ config, log, driver, policies, nodeKey, audit, sandboxes });
+    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes });
     return agent;
   }
 
@@ -190,6 +194,7 @@ export class Agent {
       void this.responder.query(event.query, event.from);
       return;
     }
+    if (event.kind === 'query' && event.query.name === ABOUT_QUERY) answerAbout(this, event.query);
     this.report(event);
     for (const listener of this.listeners) listener(event);
   }

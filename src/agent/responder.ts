@@ -92,17 +92,20 @@ export class Responder {
   private envelope(bytes: Uint8Array, from: string): void {
     const admission = this.gate.admit(bytes, from);
     if (admission.kind === 'ignored') return this.ignore(admission.reason, '');
-    const verdict = verdictFor(admission, {
-      sandboxes: this.sandboxes(),
-      running: (rule) => this.running.get(rule) ?? 0,
-      hidePaths: this.hidePaths,
-    });
+    const verdict = this.verdict(admission);
     const { argv, id } = admission.envelope.body;
     const outcome =
       verdict.kind === 'run' ? `allowed by rule "${verdict.rule}"` : `${verdict.kind}: ${verdict.reason}`;
     this.log.info(`run ${toHex(id).slice(0, 8)}: ${admission.operator}: ${JSON.stringify(argv)}: ${outcome}`);
-    if (verdict.kind === 'run') this.count(verdict.rule, 1);
     void this.dial(admission, verdict);
+  }
+
+  private verdict(admission: AnsweredAdmission): Verdict {
+    return verdictFor(admission, {
+      sandboxes: this.sandboxes(),
+      running: (rule) => this.running.get(rule) ?? 0,
+      hidePaths: this.hidePaths,
+    });
   }
 
   private async dial(admission: AnsweredAdmission, verdict: Verdict): Promise<void> {
@@ -117,26 +120,32 @@ export class Responder {
 
   private await(admission: AnsweredAdmission, verdict: Verdict): void {
     const id = toHex(admission.envelope.body.id);
-    if (this.waiting.size >= PENDING_MAX) return this.release(verdict);
+    if (this.waiting.size >= PENDING_MAX) return;
     const timer = setTimeout(() => {
       this.waiting.delete(id);
-      this.release(verdict);
       this.log.warn(`run ${id.slice(0, 8)}: the asker could not be reached and did not come for the answer`);
     }, COLLECT_WAIT_MS);
     this.waiting.set(id, { admission, verdict, timer });
   }
 
   private begin(admission: AnsweredAdmission, verdict: Verdict, socket: Socket, rest: Uint8Array): void {
-    const job = new Job(admission, verdict, socketStream(socket, rest), this.context);
+    // Only what runs takes a place of its rule: what waits for its turn does not keep others out.
+    let taken: string | undefined;
+    const lastWord = (wasHeld: boolean): Verdict => {
+      const now = wasHeld && admission.kind === 'admitted' ? this.gate.reconsider(admission) : admission;
+      const word = this.verdict(now);
+      if (word.kind === 'run') {
+        taken = word.rule;
+        this.count(taken, 1);
+      }
+      return word;
+    };
+    const job = new Job(admission, verdict, socketStream(socket, rest), this.context, lastWord);
     this.jobs.add(job);
     void job.done.then(() => {
       this.jobs.delete(job);
-      this.release(verdict);
+      if (taken !== undefined) this.count(taken, -1);
     });
-  }
-
-  private release(verdict: Verdict): void {
-    if (verdict.kind === 'run') this.count(verdict.rule, -1);
   }
 
   private count(rule: string, delta: number): void {

@@ -1,14 +1,17 @@
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { Encodable } from '../lib/msgpack.ts';
 import { VERSION } from '../lib/version.ts';
+import { programsFor } from '../policy/programs.ts';
 import { encodeMember } from '../rpc/members.ts';
 import { encodeInfo, encodeRunRecord, type RunRecord } from '../rpc/replies.ts';
 import type { Request } from '../rpc/requests.ts';
+import { encodePeers, encodePrograms, type Peer, type Program } from '../rpc/views.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { encodeNodeFilter, encodeTagFilter } from '../serf/filters.ts';
 import type { Member } from '../serf/member.ts';
 import type { Agent } from './agent.ts';
 import { compileAnchored } from './expression.ts';
+import { monitorLog, streamEvents } from './rpc-streams.ts';
 
 /** What a command may do with the connection that it came by. */
 export interface CommandContext {
@@ -18,6 +21,11 @@ export interface CommandContext {
   readonly record: (body: Encodable) => void;
   /** Called when the connection is over. */
   readonly onClose: (closer: () => void) => void;
+  readonly seq: number;
+  /** Streams that this connection has open, by the sequence number of their request; each with what ends it. */
+  readonly streams: Map<number, () => void>;
+  /** Whether the client reads so slowly that events are better left out. */
+  readonly isBehind: () => boolean;
 }
 
 type CommandRequest = Exclude<Request, { command: 'handshake' | 'auth' | 'fanout-answer' }>;
@@ -56,7 +64,17 @@ export async function runCommand(request: CommandRequest, context: CommandContex
     case 'stats':
       return reply('', agent.stats());
     case 'stop':
+      context.streams.get(request.stop)?.();
+      context.streams.delete(request.stop);
       return reply('');
+    case 'stream':
+      return streamEvents(request.type, context);
+    case 'monitor':
+      return monitorLog(request.logLevel, context);
+    case 'fanout-peers':
+      return reply('', encodePeers(peersOf(agent)));
+    case 'fanout-programs':
+      return reply('', encodePrograms(programsOf(agent, request.keyId)));
     case 'fanout-info':
       return reply('', encodeInfo(infoOf(agent)));
     case 'fanout-run':
@@ -164,6 +182,21 @@ function infoOf(agent: Agent): Parameters<typeof encodeInfo>[0] {
     policyHash: policy?.hash ?? '',
     sandboxes: agent.sandboxes,
   };
+}
+
+function peersOf(agent: Agent): Peer[] {
+  const { members, memberlist } = agent.driver.serf;
+  return [...members.all()].map(({ name }) => ({
+    name,
+    rttMs: members.rttMs(name),
+    isSuspect: memberlist.table.get(name)?.state === 'suspect',
+  }));
+}
+
+function programsOf(agent: Agent, keyId: Uint8Array): readonly Program[] {
+  const policy = agent.policies.current;
+  if (policy === undefined || keyId.length !== 8) return [];
+  return programsFor(policy, keyId);
 }
 
 /** The text of what went wrong, '' for success. */

@@ -10,6 +10,8 @@ import { type CommandContext, runCommand } from './rpc-commands.ts';
 const VALUE_BYTES_MAX = 4 * 1024 * 1024;
 /** Replies and records that a slow client may be behind. Serf drops beyond 512 records; a run's records are small and must not be lost. */
 const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
+/** Events that a client does not take are left out from here on, as Serf does at 512 records. */
+const BEHIND_BYTES = 512 * 1024;
 /** How long a client may take to say hello. Half-open connections must not pile up. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** What a client may send before it. Thousands of connections must not each fill a request's worth of memory. */
@@ -22,6 +24,7 @@ export class RpcSession {
   private readonly socket: Socket;
   private readonly reader = new ValueReader(VALUE_BYTES_MAX);
   private readonly closers: (() => void)[] = [];
+  private readonly streams = new Map<number, () => void>();
   private header: { command: CommandName; seq: number } | undefined;
   private hasShakenHands = false;
   private isBusy = false;
@@ -37,7 +40,8 @@ export class RpcSession {
     socket.on('error', () => socket.destroy());
     socket.once('close', () => {
       clearTimeout(timer);
-      for (const closer of this.closers.splice(0)) closer();
+      for (const closer of [...this.closers.splice(0), ...this.streams.values()]) closer();
+      this.streams.clear();
     });
   }
 
@@ -101,6 +105,9 @@ export class RpcSession {
       reply: (error, body) => this.reply(seq, error, body),
       record: (body) => this.reply(seq, '', body),
       onClose: (closer) => this.closers.push(closer),
+      seq,
+      streams: this.streams,
+      isBehind: () => this.socket.writableLength > BEHIND_BYTES,
     };
     await runCommand(request, context);
   }

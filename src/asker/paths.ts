@@ -8,13 +8,18 @@ export function configPath(name: string): string {
   return join(base, 'fanout', name);
 }
 
+/** Where an operator's records are: $XDG_STATE_HOME/fanout, else ~/.local/state/fanout. */
+export function statePath(name: string): string {
+  const state = process.env.XDG_STATE_HOME;
+  const base = state?.startsWith('/') === true ? state : join(homedir(), '.local', 'state');
+  return join(base, 'fanout', name);
+}
+
 /** Where an agent keeps its node key and audit log when it was not told: a folder of the node's name. */
 export function dataDir(node: string): string {
   const folder = encodeURIComponent(node);
   if (process.getuid?.() === 0) return join('/var/lib/fanout', folder);
-  const state = process.env.XDG_STATE_HOME;
-  const base = state?.startsWith('/') === true ? state : join(homedir(), '.local', 'state');
-  return join(base, 'fanout', folder);
+  return statePath(folder);
 }
 
 /** The operator's key: as told, else $FANOUT_IDENTITY, else the default place. */

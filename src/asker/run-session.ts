@@ -5,10 +5,16 @@ import type { ByteStream } from '../lib/byte-stream.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
-import { type RunEvent, type RunState, reduceRun, startRun } from '../run/model.ts';
+import { isFinal, type RunEvent, type RunState, reduceRun, startRun } from '../run/model.ts';
+import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
+import { type Confirmation, needsGate, StartGate } from './start-gate.ts';
 
 /** After the timeout or Ctrl-C, how long the nodes have to confirm that what they ran is dead. A node kills within 2 s. */
 const GRACE_MS: Millis = 4000;
+/** How often a node that waits for its turn hears that it is still wanted. It gives up after a minute. */
+const HOLD_EVERY_MS: Millis = 20_000;
+/** A frame carries the time in 32 bits, and no policy allows more than a day. */
+const DEADLINE_MS_MAX: Millis = 2 ** 31 - 1;
 
 export interface RunSessionOptions {
   readonly targets: readonly string[];
@@ -20,6 +26,10 @@ export interface RunSessionOptions {
   /** Whether a node that is no target may answer all the same: one that joined since, and is meant as well. */
   readonly mayJoin: (node: string) => boolean;
   readonly now: () => Millis;
+  /** Only ask whether they would run it. */
+  readonly explainOnly?: boolean;
+  readonly rollout?: RolloutPlan | undefined;
+  readonly confirm?: Confirmation | undefined;
   /** Every event of the run, after it was applied; `data` with output events. False: the reader is slow, hold the node back. */
   readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
   /** Calls back when the reader has caught up. */
@@ -43,7 +53,11 @@ export class RunSession {
   /** Who has greeted in this run, and with which key. */
   private readonly greeted = new Map<string, { identity: Uint8Array; answer: Answer }>();
   private state: RunState;
-  private readonly timer: NodeJS.Timeout;
+  private readonly gate: StartGate | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly holdTimer: NodeJS.Timeout | undefined;
+  private readonly nodeTimers = new Set<NodeJS.Timeout>();
+  private hasMoved = false;
   private graceTimer: NodeJS.Timeout | undefined;
   private finish: (state: RunState) => void = () => {};
 
@@ -53,7 +67,21 @@ export class RunSession {
     this.ended = new Promise((resolve) => {
       this.finish = resolve;
     });
-    this.timer = setTimeout(() => this.stop({ kind: 'timeout' }), options.timeoutMs);
+    this.armTimer();
+    const { rollout, confirm, targets } = options;
+    if (options.explainOnly !== true && needsGate(rollout, confirm, targets.length)) {
+      this.gate = new StartGate({
+        rollout,
+        confirm,
+        now: options.now,
+        run: () => this.state,
+        release: (names) => this.release(names),
+        halt: (reason) => this.halt(reason),
+        postpone: (byMs) => this.moveDeadline(this.state.timeoutMs + byMs),
+        begun: () => this.moveDeadline(options.now() - this.state.startedAt + options.timeoutMs),
+      });
+      this.holdTimer = setInterval(() => this.holdAgain(), HOLD_EVERY_MS);
+    }
     options.onReaderReady(() => {
       for (const answer of this.answers) answer.stream.resume();
     });
@@ -67,6 +95,62 @@ export class RunSession {
   /** Ctrl-C: cancels what runs and waits a moment for the nodes to confirm. */
   interrupt(): void {
     this.stop({ kind: 'interrupt' });
+  }
+
+  /** Where a rolling run stands; undefined when everything starts at once. */
+  get phase(): RolloutPhase | undefined {
+    return this.options.rollout === undefined ? undefined : this.gate?.phase;
+  }
+
+  /** The run as it stands. */
+  get current(): RunState {
+    return this.state;
+  }
+
+  /** Whether the person is being asked. */
+  get isAsking(): boolean {
+    return this.gate?.isAsking === true;
+  }
+
+  /** Stops the command on one node; the others go on. */
+  cancelNode(node: string): void {
+    const target = this.state.targets.get(node);
+    if (target === undefined || isFinal(target.state) || target.cancelling) return;
+    this.apply({ kind: 'cancel', node });
+    const answer = this.greeted.get(node)?.answer;
+    if (answer === undefined || answer.ended) return;
+    answer.stream.resume();
+    answer.stream.write(answer.channel.seal({ kind: 'cancel' }));
+    const timer = setTimeout(() => {
+      this.nodeTimers.delete(timer);
+      this.apply({ kind: 'cancel-over', node });
+    }, GRACE_MS);
+    this.nodeTimers.add(timer);
+  }
+
+  /**
+   * Moves the end of the run; `timeoutMs` counts from its start. Each node gets to know how long its own command may run from
+   * when it began, and goes no further than its policy.
+   */
+  moveDeadline(timeoutMs: Millis): void {
+    if (this.state.phase !== 'running') return;
+    this.hasMoved = true;
+    this.apply({ kind: 'deadline', timeoutMs: Math.min(timeoutMs, DEADLINE_MS_MAX) });
+    this.armTimer();
+    for (const answer of this.answers) {
+      const target = answer.node === undefined ? undefined : this.state.targets.get(answer.node);
+      if (target?.state === 'running' && !target.cancelling && !answer.ended) this.sendDeadline(answer);
+    }
+  }
+
+  /** Starts nothing more. What runs goes on to its end. */
+  halt(reason: string): void {
+    if (this.state.phase === 'ended') return;
+    const held = [...this.answers].filter(
+      ({ node }) => node !== undefined && this.stateOf(node) === 'accepted',
+    );
+    this.apply({ kind: 'halt', reason });
+    for (const answer of held) this.drop(answer);
   }
 
   /** Takes a stream that claims to be a node's answer. */
@@ -103,13 +187,14 @@ export class RunSession {
         const { rule, program, sandbox, readOnly, timeoutMs: limitMs } = frame;
         const firstSeen = this.isFirstSeen(node);
         this.apply({ kind: 'accepted', node, rule, program, sandbox, firstSeen, readOnly, limitMs });
-        // Nothing runs before this word: what the operator no longer wants, or was told is over, ends here.
-        const isWanted = this.state.targets.get(node)?.state === 'accepted';
-        if (this.state.phase === 'running' && isWanted) {
-          answer.stream.write(answer.channel.seal({ kind: 'go' }));
-          this.apply({ kind: 'started', node });
-        } else {
-          answer.stream.end();
+        // Nothing runs before our word: what the operator no longer wants, or was told is over, ends here.
+        const isWanted = this.stateOf(node) === 'accepted' && this.state.phase === 'running';
+        if (!isWanted) answer.stream.end();
+        else if (this.options.explainOnly === true) this.conclude(answer, { kind: 'would-run', node });
+        else if (this.gate === undefined) this.start(answer, node);
+        else {
+          answer.stream.write(answer.channel.seal({ kind: 'hold' }));
+          this.gate.step();
         }
         return;
       }
@@ -229,6 +314,51 @@ export class RunSession {
     this.apply({ kind: 'disconnected', node: answer.node });
   }
 
+  private stateOf(node: string): string | undefined {
+    return this.state.targets.get(node)?.state;
+  }
+
+  private release(names: readonly string[]): void {
+    for (const node of names) {
+      const answer = this.greeted.get(node)?.answer;
+      if (answer !== undefined && !answer.ended && this.stateOf(node) === 'accepted')
+        this.start(answer, node);
+    }
+  }
+
+  private start(answer: Answer, node: string): void {
+    answer.stream.write(answer.channel.seal({ kind: 'go' }));
+    this.apply({ kind: 'started', node });
+    // A batch has its own time, which the node knows from the command itself.
+    if (this.hasMoved && this.options.rollout?.batch === undefined) this.sendDeadline(answer);
+  }
+
+  private sendDeadline(answer: Answer): void {
+    const { startedAt, timeoutMs, targets } = this.state;
+    const begun = targets.get(answer.node ?? '')?.startedAt ?? startedAt;
+    const allowed = Math.max(0, Math.min(Math.round(startedAt + timeoutMs - begun), DEADLINE_MS_MAX));
+    answer.stream.write(answer.channel.seal({ kind: 'deadline', timeoutMs: allowed }));
+  }
+
+  private holdAgain(): void {
+    for (const answer of this.answers) {
+      if (answer.ended || answer.node === undefined || this.stateOf(answer.node) !== 'accepted') continue;
+      answer.stream.write(answer.channel.seal({ kind: 'hold' }));
+    }
+  }
+
+  private armTimer(): void {
+    clearTimeout(this.timer);
+    const { startedAt, timeoutMs } = this.state;
+    const leftMs = startedAt + timeoutMs - this.options.now();
+    this.timer = setTimeout(() => this.timedOut(), Math.max(0, Math.min(leftMs, DEADLINE_MS_MAX)));
+  }
+
+  private timedOut(): void {
+    // While the person is asked the clock stands still; the answer moves the end.
+    if (this.gate?.isAsking !== true) this.stop({ kind: 'timeout' });
+  }
+
   private stop(event: RunEvent): void {
     if (this.graceTimer !== undefined) return;
     clearTimeout(this.timer);
@@ -246,12 +376,25 @@ export class RunSession {
     if (this.state.phase === 'ended') return true;
     this.state = reduceRun(this.state, event, this.options.now());
     const isReady = this.options.onEvent(this.state, event, data);
-    if (this.state.phase === 'ended') {
+    if (event.kind !== 'output' && this.state.phase === 'running') this.gate?.step();
+    if (this.isOver()) {
       clearTimeout(this.timer);
       clearTimeout(this.graceTimer);
+      clearInterval(this.holdTimer);
+      for (const timer of this.nodeTimers) clearTimeout(timer);
+      this.gate?.close();
       for (const answer of this.answers) answer.stream.end();
       this.finish(this.state);
     }
     return isReady;
   }
+
+  /** Once: what a step of the gate has ended is not ended again by the event that caused the step. */
+  private isOver(): boolean {
+    if (this.state.phase !== 'ended' || this.hasFinished) return false;
+    this.hasFinished = true;
+    return true;
+  }
+
+  private hasFinished = false;
 }

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Agent } from '../agent/agent.ts';
 import type { AgentConfig } from '../agent/config.ts';
-import { createLog, type Log, type LogLevel } from '../agent/log.ts';
+import { createLog, type Log, type LogLevel, LogWatch } from '../agent/log.ts';
 import { RpcServer } from '../agent/rpc-server.ts';
 import { dataDir } from '../asker/paths.ts';
 import { readSecretFile } from '../identity/secret-file.ts';
@@ -48,8 +48,9 @@ export async function agent(options: AgentOptions): Promise<number> {
   // Whoever read the log may go away: the agent stays.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const config = configFrom(options);
-  const log = createLog(options.logLevel, (line) => process.stderr.write(`${line}\n`));
-  const running = await Agent.start(config, log);
+  const watch = new LogWatch();
+  const log = createLog(options.logLevel, (line) => process.stderr.write(`${line}\n`), watch);
+  const running = await Agent.start(config, log, watch);
   const control = await RpcServer.start(running, config.control).catch(async (error: unknown) => {
     await running.stop();
     throw error;

@@ -1,13 +1,13 @@
 import { agentAddress, connectAgent } from '../asker/connect.ts';
+import type { SelectionFlags } from '../asker/select.ts';
 import { naturalOrder } from '../lib/natural-order.ts';
 import { formatEndpoint, ipText } from '../lib/net-address.ts';
 import { safeJson, sanitiseText } from '../lib/sanitise.ts';
 import type { MemberRecord } from '../rpc/members.ts';
 import { formatTable } from './table.ts';
 
-export interface MembersOptions {
-  readonly tag?: readonly string[];
-  readonly node?: readonly string[];
+export interface MembersOptions extends SelectionFlags {
+  readonly from?: string;
   readonly status?: string;
   readonly format: 'text' | 'json';
   readonly rpcAddr?: string;
@@ -27,11 +27,16 @@ export async function members(options: MembersOptions): Promise<number> {
   return 0;
 }
 
-/** Most calls list everybody: only a selector loads what globs need. */
+/** Most calls list everybody: only a selection loads what it needs. */
 async function matcherOf(options: MembersOptions): Promise<(member: MemberRecord) => boolean> {
-  if (options.tag === undefined && options.node === undefined) return () => true;
+  const { tag, node, nodes, exclude, select, from } = options;
+  if ([tag, node, nodes, exclude, select, from].every((flag) => flag === undefined)) return () => true;
   const { matcherFrom } = await import('../asker/select.ts');
-  return matcherFrom(options);
+  const matches = matcherFrom(options);
+  if (from === undefined) return matches;
+  const { namesFrom } = await import('../asker/from.ts');
+  const names = new Set(namesFrom(from));
+  return (member) => names.has(member.name) && matches(member);
 }
 
 function text(members: readonly MemberRecord[]): string {

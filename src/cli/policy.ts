@@ -7,6 +7,7 @@ import { tagValues } from './tag-values.ts';
 export interface ExplainOptions {
   readonly policy: string;
   readonly as: string;
+  readonly node?: string;
   readonly tag?: readonly string[];
   readonly format: 'text' | 'json';
 }
@@ -16,7 +17,13 @@ export async function explain(command: string, options: ExplainOptions): Promise
   const policy = loadPolicy(readPolicy(options.policy), options.policy);
   const argv = parseCommandString(command);
   const tags = tagValues(options.tag);
-  const explanation = explainRequest(policy, { operator: options.as, tags, argv, unixMs: Date.now() });
+  const explanation = explainRequest(policy, {
+    operator: options.as,
+    node: options.node ?? '',
+    tags,
+    argv,
+    unixMs: Date.now(),
+  });
   if (options.format === 'json') process.stdout.write(`${JSON.stringify(explanation, null, 2)}\n`);
   else process.stdout.write(`${explainText(explanation)}\n`);
   return explanation.decision.effect === 'allow' ? 0 : 5;

@@ -1,36 +1,30 @@
-import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { agentAddress, connectAgent, openAnswer } from '../asker/connect.ts';
-import { configPath, identityPath } from '../asker/paths.ts';
-import { RunSession } from '../asker/run-session.ts';
-import { selectorFrom, targetsOf } from '../asker/select.ts';
-import { boxKeyPair } from '../identity/box.ts';
-import { signCommand } from '../identity/envelope.ts';
-import { KnownNodes } from '../identity/known-nodes.ts';
-import { loadOperatorKey } from '../identity/operator-key.ts';
-import { keyId } from '../identity/ssh-key.ts';
+import { constants } from 'node:os';
+import { Keeper } from '../asker/keep.ts';
+import { type Asker, launch, newRunId, openAsker } from '../asker/launch.ts';
+import type { RunSession } from '../asker/run-session.ts';
+import { targetsOf } from '../asker/select.ts';
+import type { Confirmation } from '../asker/start-gate.ts';
+import { toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
-import { formatDuration, parseDuration } from '../lib/time.ts';
+import type { Millis } from '../lib/time.ts';
 import { checkArgv, parseCommandString } from '../policy/command-string.ts';
-import { matchesSelector } from '../policy/selector.ts';
-import { createRenderer, type Terminals } from '../report/renderers.ts';
-import type { RpcClient } from '../rpc/client.ts';
-import { exitCode } from '../run/model.ts';
+import { commandText } from '../policy/command-text.ts';
+import { type Selector, selectorText } from '../policy/selector.ts';
+import { LiveSink, liveText } from '../report/live-line.ts';
+import { createRenderer, type OutputOptions } from '../report/renderers.ts';
+import { exitCode, type RunState } from '../run/model.ts';
+import { maxRemoteCode } from '../run/remote-code.ts';
+import type { RolloutPlan } from '../run/rollout.ts';
+import { confirmByCount } from './confirm.ts';
+import { durationOf, outputOptionsOf, type RunOptions, rolloutOf, selectionOf } from './run-flags.ts';
 import { StandardSink } from './standard-sink.ts';
+import { isInteractive, terminals } from './terminals.ts';
 
-/** How long a signed command may travel. Nodes accept no more than their policy's maximum, a minute by default. */
-const TTL_SECONDS = 60;
-const TIMEOUT_MS_MAX = 24 * 3_600_000;
-
-export interface RunOptions {
-  readonly tag?: readonly string[];
-  readonly node?: readonly string[];
-  readonly identity?: string;
-  readonly timeout: string;
-  readonly format: 'text' | 'ndjson' | 'json';
-  readonly rpcAddr?: string;
-}
+/** Above so many nodes, what may change things is confirmed by typing their number. */
+export const CONFIRM_ABOVE = 20;
+/** What of a run's output is written down, so that it can be shown again. */
+const RECORD_BYTES_MAX = 64 * 1024 * 1024;
+const LIVE_LINE_EVERY_MS: Millis = 100;
 
 /** `fanout "command"` and `fanout -- command...`: runs a command on every matching member. Returns the exit code. */
 export async function run(request: {
@@ -40,133 +34,111 @@ export async function run(request: {
 }): Promise<number> {
   const { options } = request;
   const argv = argvOf(request.words, request.rest);
-  const timeoutMs = timeoutOf(options.timeout);
-  const selector = selectorFrom(options);
-  const key = loadOperatorKey(identityPath(options.identity));
-  const address = agentAddress(options.rpcAddr);
-  const client = await connectAgent(address);
+  const timeoutMs = durationOf('--timeout', options.timeout);
+  const rollout = rolloutOf(options);
+  const selector = selectionOf(options);
+  if (options.dryRun === true) {
+    const { printPlan } = await import('./plan.ts');
+    return printPlan({ argv, selector, options });
+  }
+  const asker = await openAsker(options);
   try {
-    const [info, members] = await Promise.all([client.info(), client.members()]);
-    if (info.environment === '') throw withoutEnvironment(info.node);
-    const targets = targetsOf(selector, members);
-    const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
-    const id = new Uint8Array(randomBytes(16));
-    const envelope = signCommand(
-      {
-        version: 1,
-        cluster: info.cluster,
-        environment: info.environment,
-        keyId: keyId(key.publicKey),
-        issuedAt: Math.floor(Date.now() / 1000),
-        ttlSeconds: TTL_SECONDS,
-        id,
-        selector,
-        argv,
-        replyKey: reply.publicKey,
-        replyHost: info.addr,
-        replyPort: info.port,
-        timeoutMs,
-        explainOnly: false,
-      },
-      key.sign,
-    );
-    return await carryOut(client, {
-      address,
-      options,
-      argv,
-      targets,
-      nodes: selector.nodes,
-      id,
-      envelope,
-      timeoutMs,
-      info,
-      secret: reply.secret,
-    });
+    const targets = targetsOf(selector, await asker.client.members());
+    const output = outputOptionsOf(options);
+    return await carryOut(asker, { options, output, argv, selector, targets, timeoutMs, rollout });
   } finally {
-    client.close();
+    asker.client.close();
   }
 }
 
 interface Prepared {
-  readonly address: ReturnType<typeof agentAddress>;
   readonly options: RunOptions;
+  readonly output: OutputOptions;
   readonly argv: readonly string[];
+  readonly selector: Selector;
   readonly targets: readonly string[];
-  /** The name patterns of the selector. */
-  readonly nodes: readonly string[];
-  readonly id: Uint8Array;
-  readonly envelope: Uint8Array;
-  readonly timeoutMs: number;
-  readonly info: { readonly environment: string };
-  readonly secret: Uint8Array;
+  readonly timeoutMs: Millis;
+  readonly rollout: RolloutPlan | undefined;
 }
 
-async function carryOut(client: RpcClient, run: Prepared): Promise<number> {
+async function carryOut(asker: Asker, run: Prepared): Promise<number> {
+  const { options, argv, selector, targets, timeoutMs } = run;
   const sink = new StandardSink();
-  const renderer = createRenderer(run.options.format, sink, run, terminals());
-  const session = new RunSession({
-    targets: run.targets,
-    timeoutMs: run.timeoutMs,
-    environment: run.info.environment,
-    requestId: run.id,
-    replySecret: run.secret,
-    knownNodes: openKnownNodes(),
-    // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
-    mayJoin: (node) => matchesSelector({ tags: [], nodes: run.nodes }, { name: node, tags: new Map() }),
-    now: () => performance.now(),
+  const looks = terminals(options.color);
+  const live =
+    looks.stderr && options.format === 'text' && options.quiet !== true ? new LiveSink(sink) : undefined;
+  const renderer = createRenderer(run.output, live ?? sink, run, looks);
+  const id = newRunId();
+  const keeper = options.record ? keeperFor(id, asker, run) : undefined;
+  let last: RunState | undefined;
+  const launched = await launch(asker, {
+    id,
+    argv,
+    selector,
+    targets,
+    timeoutMs,
+    rollout: run.rollout,
+    confirm: confirmationFor(options, argv, live),
     onEvent: (state, event, data) => {
+      last = state;
       renderer.event(state, event, data);
+      keeper?.event(performance.now() - state.startedAt, event, data);
       return sink.isReady;
     },
     onReaderReady: (listener) => sink.onReady(listener),
   });
-  const restore = stopOnSignals(session, sink);
-  const { id, envelope, targets, timeoutMs } = run;
-  await client.run({ run: id, envelope, targets, timeoutMs }, (record) => {
-    if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
-    else if (record.kind === 'member')
-      session.event({ kind: 'member', node: record.name, status: record.status });
-    else if (record.kind === 'answer') void fetchAnswer(run.address, record.stream, session);
-  });
-  void client.closed.then(() => session.event({ kind: 'agent-lost' }));
-  const state = await session.ended;
+  const restore = stopOnSignals(launched.session, sink);
+  const timer =
+    live === undefined
+      ? undefined
+      : setInterval(() => drawLive(live, last, launched.session), LIVE_LINE_EVERY_MS);
+  const state = await launched.ended;
+  clearInterval(timer);
+  live?.show('');
   restore();
   renderer.end(state);
+  keeper?.end(state, performance.now() - state.startedAt);
+  if (keeper !== undefined && keeper.problem !== '' && options.quiet !== true) {
+    process.stderr.write(`fanout: ${keeper.problem}\n`);
+  }
   await sink.flushed();
+  if (options.maxrc === true && !state.interrupted) return maxRemoteCode(state, signalNumber);
   return exitCode(state);
 }
 
-/** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */
-async function fetchAnswer(address: Prepared['address'], stream: number, session: RunSession): Promise<void> {
-  try {
-    const { connection, rest } = await openAnswer(address, stream);
-    session.answer(connection, rest);
-  } catch (error) {
-    // The stream ended before we came for it, or the agent is gone: the run model learns of both elsewhere.
-    if (!(error instanceof FanoutError)) throw error;
-  }
+function keeperFor(id: Uint8Array, asker: Asker, run: Prepared): Keeper {
+  const { argv, selector, targets, timeoutMs } = run;
+  const head = {
+    id: toHex(id),
+    argv: [...argv],
+    selector: selectorText(selector),
+    targets: [...targets],
+    timeoutMs,
+    unixMs: Date.now(),
+    environment: asker.info.environment,
+  };
+  return new Keeper(head, commandText(argv), { maxBytes: RECORD_BYTES_MAX, isIndexed: false });
 }
 
-function withoutEnvironment(node: string): FanoutError {
-  return new FanoutError(
-    'CONFIG',
-    `the agent ${node} belongs to no environment, so no node would accept its commands`,
-    {
-      hint: 'Start it with --env NAME, or with the --policy of its environment.',
+function drawLive(live: LiveSink, state: RunState | undefined, session: RunSession): void {
+  if (state === undefined || session.isAsking) return;
+  live.show(liveText(state, session.phase, performance.now(), process.stderr.columns ?? 80));
+}
+
+/** Only somebody who sits there can be asked; a script has been told what it does. */
+function confirmationFor(
+  options: RunOptions,
+  argv: readonly string[],
+  live: LiveSink | undefined,
+): Confirmation | undefined {
+  if (options.yes === true || !isInteractive()) return undefined;
+  return {
+    above: CONFIRM_ABOVE,
+    ask: (facts) => {
+      live?.show('');
+      return confirmByCount(commandText(argv), facts);
     },
-  );
-}
-
-function terminals(): Terminals {
-  const { stdout, stderr, env } = process;
-  const colours = env.NO_COLOR === undefined && env.TERM !== 'dumb' && stdout.isTTY === true;
-  return { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true, colours };
-}
-
-function openKnownNodes(): KnownNodes {
-  const path = configPath('known_nodes');
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  return KnownNodes.load(path);
+  };
 }
 
 /** Ctrl-C and SIGTERM stop the run and its processes; the second time at once. */
@@ -186,7 +158,12 @@ function stopOnSignals(session: RunSession, sink: StandardSink): () => void {
   };
 }
 
-function argvOf(words: readonly string[], rest: readonly string[] | undefined): string[] {
+function signalNumber(name: string): number {
+  return (constants.signals as Readonly<Record<string, number>>)[name] ?? 0;
+}
+
+/** The command of the words, or of what stands after --. Throws FanoutError. */
+export function argvOf(words: readonly string[], rest: readonly string[] | undefined): string[] {
   if (rest !== undefined) {
     if (words.length > 0) {
       throw new FanoutError('USAGE', `"${words[0]}" stands before --, and the command after it`, {
@@ -207,18 +184,6 @@ function argvOf(words: readonly string[], rest: readonly string[] | undefined): 
         words.length === 0
           ? 'For example: fanout "ps ax" --tag role=web'
           : `Quote it, fanout "${command}", or put -- before it: fanout -- ${command}`,
-    },
-  );
-}
-
-function timeoutOf(text: string): number {
-  const ms = parseDuration(text);
-  if (ms !== undefined && ms > 0 && ms <= TIMEOUT_MS_MAX) return ms;
-  throw new FanoutError(
-    'USAGE',
-    `--timeout ${text}: not a duration up to ${formatDuration(TIMEOUT_MS_MAX)}`,
-    {
-      hint: 'Write 500ms, 10s, 2m or 1m30s.',
     },
   );
 }

@@ -8,7 +8,7 @@ import { NAMESPACES, sshsigPreimage } from './sshsig.ts';
 import { decodeWhole, TupleReader, textOf } from './tuple.ts';
 
 /** The version of the command body. A node refuses every other one. */
-const BODY_VERSION = 1;
+const BODY_VERSION = 2;
 /**
  * Largest envelope that is decoded. Holds the longest argv and a long list of nodes; all of it is hashed per
  * check.
@@ -19,27 +19,18 @@ const REQUEST_ID_BYTES = 16;
 const ARGV_ITEMS_MAX = 64;
 const ARGUMENT_BYTES_MAX = 4096;
 const ARGV_BYTES_MAX = 32 * 1024;
-/** Longest cluster id, environment, tag name or glob. Serf's own limit for all tags together is 512 bytes. */
+/** Longest cluster id or environment. */
 const NAME_BYTES_MAX = 256;
-const SELECTOR_TAGS_MAX = 32;
-const SELECTOR_NODES_MAX = 1024;
+/** Longest selector: a thousand names, one by one. */
+const SELECTOR_BYTES_MAX = 32 * 1024;
 /** One day. A policy sets a far lower one. */
 const TTL_SECONDS_MAX = 86_400;
 const TIMEOUT_MS_MAX = 86_400_000;
 const U32_MAX = 0xffff_ffff;
 
-/**
- * Whom a command is for. `tags` are AND-ed (the same tag twice: either), `nodes` are OR-ed, both together are
- * AND-ed. An empty selector means everybody. Each node evaluates it against its own configured tags.
- */
-export interface Selector {
-  readonly tags: readonly (readonly [name: string, glob: string])[];
-  readonly nodes: readonly string[];
-}
-
 /** What an operator signs: a msgpack array in exactly this order. */
 export interface CommandBody {
-  readonly version: 1;
+  readonly version: 2;
   readonly cluster: string;
   readonly environment: string;
   /** `keyId` of the operator's public key: 8 bytes. */
@@ -48,7 +39,11 @@ export interface CommandBody {
   readonly ttlSeconds: number;
   /** Request id and nonce: 16 random bytes. */
   readonly id: Uint8Array;
-  readonly selector: Selector;
+  /**
+   * Whom the command is for, as canonical text of the selector language; '' means everybody. Each node reads it and
+   * evaluates it against its own configured tags.
+   */
+  readonly selector: string;
   /** 1..64 arguments of at most 4096 bytes each and 32 KiB together. */
   readonly argv: readonly string[];
   /** X25519 public key made for this one request: 32 bytes. Answers are sealed to it. */
@@ -92,13 +87,7 @@ const KIND_ED25519 = 0;
  */
 export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => Uint8Array): Uint8Array {
   // An encoder may replace half a character, and then something else than was shown would be signed.
-  for (const text of [
-    body.cluster,
-    body.environment,
-    ...body.argv,
-    ...body.selector.tags.flat(),
-    ...body.selector.nodes,
-  ]) {
+  for (const text of [body.cluster, body.environment, ...body.argv, body.selector]) {
     if (utf8Text(utf8(text)) === text) continue;
     throw new FanoutError('COMMAND_REFUSED', 'the command has half a character (a lone surrogate)', {
       hint: 'Remove it: no node could read it. Nothing was sent.',
@@ -172,7 +161,7 @@ function bodyTuple(body: CommandBody): Encodable {
     body.issuedAt,
     body.ttlSeconds,
     body.id,
-    [body.selector.tags, body.selector.nodes],
+    body.selector,
     body.argv,
     body.replyKey,
     body.replyHost,
@@ -199,7 +188,7 @@ function decodeBody(bytes: Uint8Array): CommandBody {
     issuedAt: tuple.integer('issued at', 0, U32_MAX),
     ttlSeconds: tuple.integer('time to live', 1, TTL_SECONDS_MAX),
     id: tuple.bytes('id', REQUEST_ID_BYTES),
-    selector: decodeSelector(tuple.tuple('selector', 2)),
+    selector: tuple.text('selector', 0, SELECTOR_BYTES_MAX),
     argv: decodeArgv(tuple),
     replyKey: decodeReplyKey(tuple.bytes('reply key', BOX_KEY_BYTES)),
     replyHost: decodeHost(tuple.bytesOfAnyLength('reply host')),
@@ -209,18 +198,6 @@ function decodeBody(bytes: Uint8Array): CommandBody {
   };
   requireCanonical(bytes, bodyTuple(body));
   return body;
-}
-
-function decodeSelector(tuple: TupleReader): Selector {
-  const tags = tuple.list('selector tags', 0, SELECTOR_TAGS_MAX).map((item) => {
-    const pair = TupleReader.of(item, 'selector tag', 2);
-    const name = pair.text('selector tag name', 1, NAME_BYTES_MAX);
-    return [name, pair.text('selector tag glob', 0, NAME_BYTES_MAX)] as const;
-  });
-  const nodes = tuple
-    .list('selector nodes', 0, SELECTOR_NODES_MAX)
-    .map((item) => textOf(item, 'selector node', 1, NAME_BYTES_MAX));
-  return { tags, nodes };
 }
 
 function decodeArgv(tuple: TupleReader): string[] {

@@ -1,5 +1,5 @@
 import { unreachable } from '../lib/assert.ts';
-import { utf8, utf8Text } from '../lib/bytes.ts';
+import { EMPTY, readU32, utf8, utf8Text, writeU32 } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { encodeRpc } from '../lib/msgpack.ts';
 import { ED25519_SIGNATURE_BYTES } from './ed25519.ts';
@@ -47,8 +47,18 @@ export type NodeFrame =
   | { readonly kind: 'stdout' | 'stderr'; readonly data: Uint8Array }
   | ({ readonly kind: 'end'; readonly outputHash: Uint8Array; readonly signature: Uint8Array } & EndSummary);
 
-/** The asker's word: run it, or stop it. */
-export type AskerFrame = { readonly kind: 'go' } | { readonly kind: 'cancel' };
+/**
+ * The asker's word. `hold`: keep it, and do not start yet; `go`: run it; `deadline`: it may run this long from its start, as
+ * far as the policy allows; `cancel`: stop it.
+ */
+export type AskerFrame =
+  | { readonly kind: 'hold' }
+  | { readonly kind: 'go' }
+  | { readonly kind: 'deadline'; readonly timeoutMs: number }
+  | { readonly kind: 'cancel' };
+
+/** Largest plaintext of an asker's frame: kind and a time. */
+export const ASKER_PLAINTEXT_BYTES_MAX = 5;
 
 /** First byte of a frame's plaintext. */
 export const FrameKind = {
@@ -60,6 +70,8 @@ export const FrameKind = {
   end: 19,
   go: 32,
   cancel: 33,
+  hold: 34,
+  deadline: 35,
 } as const;
 
 /** The plaintext of a frame: kind byte and body, apart so that output is not copied. */
@@ -144,12 +156,26 @@ function decodeEnd(body: Uint8Array): NodeFrame {
   };
 }
 
+/** The plaintext of an asker's frame behind its kind byte. */
+export function encodeAskerBody(frame: AskerFrame): Uint8Array {
+  if (frame.kind !== 'deadline') return EMPTY;
+  const body = new Uint8Array(4);
+  writeU32(body, 0, frame.timeoutMs);
+  return body;
+}
+
 /** Reads the plaintext of the asker's frame. Throws DecodeError. */
 export function decodeAskerFrame(plaintext: Uint8Array): AskerFrame {
-  if (plaintext.length !== 1) throw new DecodeError('field', `${plaintext.length} bytes, must be 1`);
-  if (plaintext[0] === FrameKind.go) return { kind: 'go' };
-  if (plaintext[0] === FrameKind.cancel) return { kind: 'cancel' };
-  throw new DecodeError('kind', `no frame of an asker is of kind ${plaintext[0]}`);
+  const kind = plaintext[0];
+  const length = kind === FrameKind.deadline ? ASKER_PLAINTEXT_BYTES_MAX : 1;
+  if (plaintext.length !== length) {
+    throw new DecodeError('field', `${plaintext.length} bytes, must be ${length}`);
+  }
+  if (kind === FrameKind.go) return { kind: 'go' };
+  if (kind === FrameKind.cancel) return { kind: 'cancel' };
+  if (kind === FrameKind.hold) return { kind: 'hold' };
+  if (kind === FrameKind.deadline) return { kind: 'deadline', timeoutMs: readU32(plaintext, 1) };
+  throw new DecodeError('kind', `no frame of an asker is of kind ${kind}`);
 }
 
 function checkData(data: Uint8Array): Uint8Array {

@@ -9,11 +9,13 @@ import { FrameBuffer, LENGTH_BYTES } from './frame-buffer.ts';
 import { DIRECTIONS, FrameCipher, TAG_BYTES } from './frame-cipher.ts';
 import { IDENTITY_BYTES, type NodeKey } from './node-key.ts';
 import {
+  ASKER_PLAINTEXT_BYTES_MAX,
   type AskerFrame,
   DATA_BYTES_MAX,
   decodeAskerFrame,
   decodeNodeFrame,
   type EndSummary,
+  encodeAskerBody,
   encodeNodeFrame,
   FrameKind,
   type NodeFrame,
@@ -32,8 +34,9 @@ export type { AskerFrame, EndSummary, NodeFrame } from './sealed-frames.ts';
 const HELLO_BYTES_MAX = 4096;
 /** Largest frame of a node: one data frame, and what encryption adds. */
 const NODE_FRAME_BYTES_MAX = DATA_BYTES_MAX + 256;
-/** Frames of an asker are one byte and a tag. */
-const ASKER_FRAME_BYTES_MAX = 1 + TAG_BYTES;
+const ASKER_FRAME_BYTES_MAX = ASKER_PLAINTEXT_BYTES_MAX + TAG_BYTES;
+/** Frames of one asker on one channel: a day of holding three times a minute, and a person at the + key. */
+const ASKER_FRAMES_MAX = 10_000;
 const NODE_NAME_BYTES_MAX = 256;
 const SECRET_BYTES = 32;
 const UNIX_SECONDS_MAX = 2 ** 40;
@@ -51,14 +54,16 @@ export interface NodeHello {
 type Output = Extract<NodeFrame, { kind: 'stdout' | 'stderr' }>;
 type End = Extract<NodeFrame, { kind: 'end' }>;
 
-/** What a node may say next: verdict, then output, then nothing. */
-type Stage = 'verdict' | 'output' | 'over';
+/** What a node may say next: verdict, then perhaps another one, then output, then nothing. */
+type Stage = 'verdict' | 'waiting' | 'output' | 'over';
 
 /** The stage after a frame, or undefined when the frame must not come at this stage. */
 function nextStage(stage: Stage, kind: NodeFrame['kind']): Stage | undefined {
   if (stage === 'over') return undefined;
   if (kind === 'failed') return 'over';
-  if (stage === 'verdict') return kind === 'accepted' ? 'output' : kind === 'denied' ? 'over' : undefined;
+  if (stage === 'verdict') return kind === 'accepted' ? 'waiting' : kind === 'denied' ? 'over' : undefined;
+  // What was accepted may be refused when its turn comes: the policy can have changed meanwhile.
+  if (stage === 'waiting' && kind === 'denied') return 'over';
   return kind === 'end' ? 'over' : kind === 'stdout' || kind === 'stderr' ? 'output' : undefined;
 }
 
@@ -121,6 +126,7 @@ export class NodeChannel {
   private readonly output = new OutputRecord();
   private stage: Stage = 'verdict';
   private heard: 'nothing' | 'go' | 'cancel' | 'broken' = 'nothing';
+  private framesHeard = 0;
   private hash: Uint8Array | undefined;
 
   constructor(options: NodeChannelOptions) {
@@ -166,9 +172,9 @@ export class NodeChannel {
   }
 
   /**
-   * Takes bytes from the asker: "go" at most once, then "cancel" at most once. Throws DecodeError when they
-   * are not from the asker or come in another order; the channel is then useless, for who is there is not the
-   * asker.
+   * Takes bytes from the asker: "hold" before "go", "go" once, "cancel" once and last, "deadline" anywhere before
+   * that. Throws DecodeError when they are not from the asker or come in another order; the channel is then useless, for who
+   * is there is not the asker.
    */
   receive(chunk: Uint8Array): AskerFrame[] {
     const frames: AskerFrame[] = [];
@@ -185,10 +191,12 @@ export class NodeChannel {
 
   private hear(bytes: Uint8Array): AskerFrame {
     const frame = decodeAskerFrame(this.incoming.open(bytes));
-    if (this.heard === 'cancel' || this.heard === frame.kind) {
+    const isLateHold = frame.kind === 'hold' && this.heard !== 'nothing';
+    if (this.heard === 'cancel' || this.heard === frame.kind || isLateHold) {
       throw new DecodeError('order', `"${frame.kind}" after "${this.heard}"`);
     }
-    this.heard = frame.kind;
+    if (++this.framesHeard > ASKER_FRAMES_MAX) throw new DecodeError('count', 'too many frames of one asker');
+    if (frame.kind === 'go' || frame.kind === 'cancel') this.heard = frame.kind;
     return frame;
   }
 
@@ -267,7 +275,7 @@ export class AskerChannel {
   /** The bytes of a frame for the node. Only after its hello. */
   seal(frame: AskerFrame): Uint8Array {
     assert(this.outgoing !== undefined, 'an asker speaks after the hello');
-    return this.outgoing.seal(FrameKind[frame.kind], new Uint8Array(0));
+    return this.outgoing.seal(FrameKind[frame.kind], encodeAskerBody(frame));
   }
 
   private frameBytesMax(): number {

@@ -41,7 +41,13 @@ function verdictOn(policy: Policy, example: ExampleText): { isAllowed: boolean; 
     return { isAllowed: false, text: `it is no command: ${error.message.split('\n')[0]}` };
   }
   const tags = new Map(Object.entries(example.tags));
-  const { decision, rules } = explain(policy, { operator: example.as, tags, argv, unixMs: EXAMPLE_UNIX_MS });
+  const { decision, rules } = explain(policy, {
+    operator: example.as,
+    node: example.node,
+    tags,
+    argv,
+    unixMs: EXAMPLE_UNIX_MS,
+  });
   if (decision.effect === 'allow') return { isAllowed: true, text: `rule "${decision.rule}" allows it` };
   const nearest = rules.find(({ effect }) => effect === 'allow');
   const detail = decision.code === 'no-rule' && nearest ? ` ("${nearest.id}": ${nearest.reason})` : '';

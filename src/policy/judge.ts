@@ -2,11 +2,14 @@ import { unreachable } from '../lib/assert.ts';
 import type { Matcher } from './glob.ts';
 import { matchGrammar, type PathCheck } from './grammar.ts';
 import type { AllowedCommand, AllowRule, Conditions, DenyRule, Policy, Rule } from './policy.ts';
+import { matchesSelector, selectorText } from './selector.ts';
 
 /** What a policy decides about. */
 export interface PolicyRequest {
   /** The name in this policy that belongs to the key of the signature, or undefined. */
   readonly operator: string | undefined;
+  /** The node's own name; left out where nobody knows it, which is no node's name. */
+  readonly node?: string;
   /** The node's own tags. */
   readonly tags: ReadonlyMap<string, string>;
   readonly argv: readonly string[];
@@ -106,7 +109,7 @@ function unmetCondition(
   conditions: Conditions,
   request: PolicyRequest,
 ): { readonly obstacle: Obstacle; readonly reason: string } | undefined {
-  const { operators, tags } = conditions;
+  const { operators, tags, select } = conditions;
   const { operator } = request;
   if (operators !== undefined) {
     const groups = (operator === undefined ? undefined : policy.operators.get(operator))?.groups ?? [];
@@ -124,6 +127,9 @@ function unmetCondition(
     const wanted = patterns.map(({ text }) => text).join(' or ');
     const has = value === undefined ? 'has no such tag' : `has "${value}"`;
     return { obstacle: 'tags', reason: `the tag ${tag} has to be ${wanted}, and this node ${has}` };
+  }
+  if (select !== undefined && !matchesSelector(select, { name: request.node ?? '', tags: request.tags })) {
+    return { obstacle: 'tags', reason: `the rule is for ${selectorText(select)}, which this node is not` };
   }
   return undefined;
 }

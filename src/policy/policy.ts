@@ -1,5 +1,6 @@
 import type { Matcher } from './glob.ts';
 import type { Grammar } from './grammar.ts';
+import type { Selector } from './selector.ts';
 
 /** How far a command is locked in. A node never falls back to a weaker one than the rule lists. */
 export type SandboxProfile = 'none' | 'standard' | 'strict';
@@ -32,6 +33,8 @@ export interface Conditions {
   readonly operators: readonly string[] | undefined;
   /** The node's own tags: each has to exist and match one of its patterns. */
   readonly tags: ReadonlyMap<string, readonly Pattern[]>;
+  /** The node's own name and tags, in the selector language. */
+  readonly select: Selector | undefined;
 }
 
 /** A compiled pattern that remembers its text. */

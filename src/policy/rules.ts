@@ -3,6 +3,7 @@ import type { Grammar, Slot } from './grammar.ts';
 import type { Place } from './place.ts';
 import type { AllowedCommand, AllowRule, Conditions, DenyRule, Operator, Pattern, Rule } from './policy.ts';
 import type { AllowRuleText, CommandText, DenyRuleText, PolicyText, RuleText } from './schema.ts';
+import { parseSelector } from './selector-parser.ts';
 import { didYouMean } from './suggest.ts';
 import { compileToken, isExact, mayBeOption } from './tokens.ts';
 
@@ -95,7 +96,9 @@ function compileConditions(rule: RuleText, place: Place, compile: (pattern: stri
   const tags = Object.entries(rule.tags).map(
     ([tag, patterns]) => [tag, compilePatterns(patterns, place.at('tags', tag), compile)] as const,
   );
-  return { operators: rule.operators, tags: new Map(tags) };
+  const { select: text } = rule;
+  const select = text === undefined ? undefined : place.at('select').attempt(() => parseSelector(text));
+  return { operators: rule.operators, tags: new Map(tags), select };
 }
 
 function compilePatterns(

@@ -153,6 +153,7 @@ const conditions = {
   why: v.optional(sentence),
   operators: v.optional(v.pipe(list(text), v.minLength(1, 'is an empty list, so the rule holds for nobody'))),
   tags: v.optional(mapOf(textOrList), {}),
+  select: v.optional(text),
 };
 
 const allowRule = closed({
@@ -185,7 +186,12 @@ const rule = v.lazy((input) => {
   );
 }) as v.GenericSchema<unknown, RuleText>;
 
-const example = closed({ as: text, tags: v.optional(mapOf(text), {}), cmd: text });
+const example = closed({
+  as: text,
+  node: v.optional(text, ''),
+  tags: v.optional(mapOf(text), {}),
+  cmd: text,
+});
 
 export type CommandText = v.InferOutput<typeof command>;
 export type RuleText = v.InferOutput<typeof allowRule> | v.InferOutput<typeof denyRule>;

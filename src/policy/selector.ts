@@ -1,58 +1,118 @@
-import type { Selector } from '../identity/envelope.ts';
-import { FanoutError } from '../lib/errors.ts';
-import { compileGlob, isGlob } from './glob.ts';
-
-/**
- * Patterns with wildcards that one selector may have. A node evaluates selectors before it knows who signed
- * them, and compiling a pattern costs some 30 us: this many stay around half a millisecond. One more, and it
- * matches nobody.
- */
-const SELECTOR_GLOBS_MAX = 16;
+import type { Matcher } from './glob.ts';
 
 /** What a selector is about. The tags are the node's own configured ones, never what gossip says about it. */
-interface Selectable {
+export interface Selectable {
   readonly name: string;
   readonly tags: ReadonlyMap<string, string>;
 }
 
-/** Reads `role=web*`. Throws FanoutError USAGE with what is wrong. */
-export function parseTagSelector(text: string): readonly [name: string, glob: string] {
-  const at = text.indexOf('=');
-  if (at < 1) {
-    throw new FanoutError('USAGE', `the tag selector "${text}" is not of the form name=pattern`, {
-      hint: 'Write --tag role=web, or --tag "role=web*".',
-    });
-  }
-  const [name, pattern] = [text.slice(0, at), text.slice(at + 1)];
-  compileGlob(pattern);
-  return [name, pattern];
+/** One alternative of a term, compiled, with its text as it was meant (without quotes). */
+export interface ValuePattern {
+  readonly text: string;
+  readonly matches: Matcher;
 }
 
-/**
- * Whether a member is selected: its name matches one of the node patterns, and each selected tag has a value
- * that matches one of the patterns for that tag. An empty selector selects everybody; a tag that a member
- * lacks never matches. A pattern that cannot be used selects nobody, because what arrives here may be
- * anybody's.
- */
+export type SelectorNode =
+  /** `tag` undefined: the member's name. */
+  | { readonly kind: 'term'; readonly tag: string | undefined; readonly patterns: readonly ValuePattern[] }
+  | { readonly kind: 'not'; readonly of: SelectorNode }
+  | { readonly kind: 'and' | 'or'; readonly of: readonly SelectorNode[] };
+
+/** Whom something is for. Without a root: everybody. */
+export interface Selector {
+  readonly root: SelectorNode | undefined;
+}
+
+export const EVERYBODY: Selector = { root: undefined };
+
+/** Whether a member is selected. A tag that a member lacks matches no pattern. */
 export function matchesSelector(selector: Selector, member: Selectable): boolean {
-  const patterns = [...selector.nodes, ...selector.tags.map(([, pattern]) => pattern)];
-  if (patterns.filter(isGlob).length > SELECTOR_GLOBS_MAX) return false;
-  const byTag = new Map<string, string[]>();
-  for (const [name, pattern] of selector.tags) byTag.set(name, [...(byTag.get(name) ?? []), pattern]);
-  for (const [name, wanted] of byTag) {
-    const value = member.tags.get(name);
-    if (value === undefined || !wanted.some((pattern) => matchesPattern(pattern, value))) return false;
-  }
-  const { nodes } = selector;
-  return nodes.length === 0 || nodes.some((pattern) => matchesPattern(pattern, member.name));
+  return selector.root === undefined || holds(selector.root, member);
 }
 
-function matchesPattern(pattern: string, value: string): boolean {
-  if (!isGlob(pattern)) return pattern === value;
-  try {
-    return compileGlob(pattern)(value);
-  } catch (error) {
-    if (error instanceof FanoutError) return false;
-    throw error;
+function holds(node: SelectorNode, member: Selectable): boolean {
+  switch (node.kind) {
+    case 'term': {
+      const value = node.tag === undefined ? member.name : member.tags.get(node.tag);
+      return value !== undefined && node.patterns.some(({ matches }) => matches(value));
+    }
+    case 'not':
+      return !holds(node.of, member);
+    case 'and':
+      return node.of.every((one) => holds(one, member));
+    case 'or':
+      return node.of.some((one) => holds(one, member));
   }
+}
+
+/** Whether a member of this name can be meant, whatever its tags: false only when the name alone rules it out. */
+export function mayMatchName(selector: Selector, name: string): boolean {
+  return selector.root === undefined || possible(selector.root, name, true);
+}
+
+/** Whether the node can come out as `wanted` for some tags. */
+function possible(node: SelectorNode, name: string, wanted: boolean): boolean {
+  switch (node.kind) {
+    case 'term':
+      return node.tag !== undefined || node.patterns.some(({ matches }) => matches(name)) === wanted;
+    case 'not':
+      return possible(node.of, name, !wanted);
+    case 'and':
+    case 'or': {
+      const isForAll = (node.kind === 'and') === wanted;
+      return isForAll
+        ? node.of.every((one) => possible(one, name, wanted))
+        : node.of.some((one) => possible(one, name, wanted));
+    }
+  }
+}
+
+/** Selects those whom all of them select. */
+export function allOf(...selectors: readonly Selector[]): Selector {
+  const nodes = selectors.flatMap(({ root }) =>
+    root === undefined ? [] : root.kind === 'and' ? root.of : [root],
+  );
+  return { root: nodes.length > 1 ? { kind: 'and', of: nodes } : nodes[0] };
+}
+
+/** The selector as text, one spelling for each: '' for everybody. Reading it gives the same selector. */
+export function selectorText(selector: Selector): string {
+  return selector.root === undefined ? '' : nodeText(selector.root);
+}
+
+function nodeText(node: SelectorNode): string {
+  switch (node.kind) {
+    case 'term':
+      return termText(node, '=');
+    case 'not':
+      if (node.of.kind === 'term') return termText(node.of, '!=');
+      return `not (${nodeText(node.of)})`;
+    case 'and':
+      return node.of.map((one) => (one.kind === 'or' ? `(${nodeText(one)})` : nodeText(one))).join(' and ');
+    case 'or':
+      return node.of.map(nodeText).join(' or ');
+  }
+}
+
+function termText(term: Extract<SelectorNode, { kind: 'term' }>, sign: '=' | '!='): string {
+  const key = term.tag === undefined ? 'node' : term.tag === 'node' ? 'tag.node' : tagKey(term.tag);
+  return `${key}${sign}${term.patterns.map(({ text }) => valueText(text)).join(',')}`;
+}
+
+function tagKey(tag: string): string {
+  return tag.startsWith('tag.') ? `tag.${tag}` : tag;
+}
+
+const BARE_VALUE = /^(?:[\w.:@/+*?-]|\[[^[\]\s'"()]*\])+$/;
+
+/** A value as the language reads it back: bare where nothing in it has a meaning, else in quotes. */
+export function valueText(text: string): string {
+  if (BARE_VALUE.test(text)) return text;
+  if (!text.includes("'")) return `'${text}'`;
+  return text.includes('"')
+    ? text
+        .split("'")
+        .map((part) => `'${part}'`)
+        .join(`"'"`)
+    : `"${text}"`;
 }

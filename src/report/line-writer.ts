@@ -136,7 +136,7 @@ class TerminalLines {
   private isCut = false;
 
   constructor(label: string, colours: boolean) {
-    this.label = colours ? `${LABEL_STYLE}${label.trimEnd()}${SGR_RESET} ` : label;
+    this.label = colours && label !== '' ? `${LABEL_STYLE}${label.trimEnd()}${SGR_RESET} ` : label;
     this.sanitiser = new Sanitiser(colours);
   }
 

@@ -2,14 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { concatBytes, EMPTY, utf8 } from '../lib/bytes.ts';
 import { safeJson } from '../lib/sanitise.ts';
 import { exitCode, isFinal, type RunEvent, type RunState } from '../run/model.ts';
+import { HeldOutput } from './held-output.ts';
 import { CharacterBoundary } from './output-text.ts';
 import { targetFields } from './render-ndjson.ts';
 import type { OutputSink, Renderer, RunHead } from './renderers.ts';
-
-interface Held {
-  readonly stdout: Uint8Array[];
-  readonly stderr: Uint8Array[];
-}
 
 /**
  * One JSON object at the end. Holds all output in memory until then: for very much of it, NDJSON is the format. It is
@@ -18,7 +14,7 @@ interface Held {
 export class JsonRenderer implements Renderer {
   private readonly sink: OutputSink;
   private readonly head: RunHead;
-  private readonly held = new Map<string, Held>();
+  private readonly held = new HeldOutput();
 
   constructor(sink: OutputSink, head: RunHead) {
     this.sink = sink;
@@ -30,10 +26,7 @@ export class JsonRenderer implements Renderer {
     const target = state.targets.get(event.node);
     // What comes from a target that has ended, such as one that is not trusted, is not believed.
     if (target === undefined || isFinal(target.state)) return;
-    const held = this.held.get(event.node) ?? { stdout: [], stderr: [] };
-    this.held.set(event.node, held);
-    // A copy, which slice() of a Buffer would not be: the data is a view of a buffer that is used again.
-    held[event.stream].push(Uint8Array.from(data));
+    this.held.push(event.node, event.stream, data);
   }
 
   end(state: RunState): void {
@@ -42,14 +35,13 @@ export class JsonRenderer implements Renderer {
     this.write(',"nodes":[');
     let separator = '\n';
     for (const target of state.targets.values()) {
-      const held = this.held.get(target.name);
       this.write(separator + safeJson({ state: target.state, ...targetFields(target) }).slice(0, -1));
       this.write(',"stdout":');
-      this.output(held?.stdout ?? []);
+      this.output(this.held.chunks(target.name, 'stdout'));
       this.write(',"stderr":');
-      this.output(held?.stderr ?? []);
+      this.output(this.held.chunks(target.name, 'stderr'));
       this.write('}');
-      this.held.delete(target.name);
+      this.held.forget(target.name);
       separator = ',\n';
     }
     this.write('\n]}\n');

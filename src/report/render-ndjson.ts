@@ -4,7 +4,11 @@ import { exitCode, isFinal, type RunEvent, type RunState, type Target } from '..
 import { CharacterBoundary, jsonOutput } from './output-text.ts';
 import type { OutputSink, Renderer, RunHead } from './renderers.ts';
 
-/** One JSON object a line, as things happen. `atMs` counts from the start of the run. */
+/**
+ * One JSON object a line, as things happen. `event` is one of start, ack, accepted, started, stdout, stderr, cancel,
+ * halt, deadline, timeout, interrupt, then for each node how it ended (exit, or the name of its final state), and summary.
+ * `atMs` counts from the start of the run.
+ */
 export class NdjsonRenderer implements Renderer {
   private readonly sink: OutputSink;
   private readonly head: RunHead;
@@ -29,10 +33,20 @@ export class NdjsonRenderer implements Renderer {
         this.line({ event: 'ack', node: event.node });
         return;
       case 'accepted': {
-        const { node, rule, program, sandbox, firstSeen } = event;
-        this.line({ event: 'accepted', node, rule, program, sandbox, firstSeen });
+        const { node, rule, program, sandbox, firstSeen, readOnly, limitMs } = event;
+        this.line({ event: 'accepted', node, rule, program, sandbox, firstSeen, readOnly, limitMs });
         return;
       }
+      case 'started':
+      case 'cancel':
+        this.line({ event: event.kind, node: event.node });
+        break;
+      case 'halt':
+        this.line({ event: 'halt', reason: event.reason });
+        break;
+      case 'deadline':
+        this.line({ event: 'deadline', timeoutMs: Math.round(event.timeoutMs) });
+        return;
       case 'interrupt':
       case 'timeout':
         this.line({ event: event.kind });

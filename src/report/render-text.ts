@@ -1,4 +1,5 @@
 import { utf8 } from '../lib/bytes.ts';
+import { foldNames } from '../lib/node-set.ts';
 import { sanitiseText } from '../lib/sanitise.ts';
 import { formatDuration } from '../lib/time.ts';
 import {
@@ -12,20 +13,29 @@ import {
 import { LineOutput, LineWriter } from './line-writer.ts';
 import type { OutputSink, Renderer, Terminals } from './renderers.ts';
 
-/** Names listed in the summary for one outcome. The lines above it have told of each one. */
-const NAMES_SHOWN_MAX = 12;
+/** Columns of names in the summary for one outcome. The lines above it have told of each one. */
+const NAMES_COLUMNS_MAX = 160;
 
 type Streams = Readonly<Record<'stdout' | 'stderr', LineWriter>>;
+
+export interface TextOptions {
+  /** The node's name in front of each line. */
+  readonly labels: boolean;
+  /** Say nothing of our own unless something went wrong. */
+  readonly quiet: boolean;
+}
 
 /** `node: line` for what the commands write, and a line of our own for each target that did not simply return 0. */
 export class TextRenderer implements Renderer {
   private readonly terminals: Terminals;
+  private readonly options: TextOptions;
   private readonly streams = new Map<string, Streams>();
   private readonly told = new Set<string>();
   private readonly outputs: Readonly<Record<'stdout' | 'stderr', LineOutput>>;
 
-  constructor(sink: OutputSink, terminals: Terminals) {
+  constructor(sink: OutputSink, terminals: Terminals, options: TextOptions = { labels: true, quiet: false }) {
     this.terminals = terminals;
+    this.options = options;
     const output = (stream: 'stdout' | 'stderr'): LineOutput =>
       new LineOutput((bytes) => sink.write(stream, bytes));
     this.outputs = { stdout: output('stdout'), stderr: output('stderr') };
@@ -38,7 +48,7 @@ export class TextRenderer implements Renderer {
       if (target !== undefined && !isFinal(target.state)) this.writers(event.node)[event.stream].push(data);
       return;
     }
-    if (event.kind === 'accepted' && event.firstSeen) {
+    if (event.kind === 'accepted' && event.firstSeen && !this.options.quiet) {
       this.note(
         `${sanitiseText(event.node)}: its key was seen for the first time and is remembered from now on`,
       );
@@ -49,7 +59,10 @@ export class TextRenderer implements Renderer {
 
   end(state: RunState): void {
     for (const target of state.targets.values()) this.tell(target);
-    for (const line of summaryLines(state)) this.note(line);
+    const lines = summaryLines(state);
+    // Quiet: when all went well there is nothing to say.
+    if (this.options.quiet && lines.length === 1) return;
+    for (const line of lines) this.note(line);
   }
 
   private writers(node: string): Streams {
@@ -57,7 +70,11 @@ export class TextRenderer implements Renderer {
     if (known !== undefined) return known;
     const writer = (stream: 'stdout' | 'stderr'): LineWriter => {
       const mode = !this.terminals[stream] ? 'raw' : this.terminals.colours ? 'colour' : 'plain';
-      return new LineWriter({ label: `${node}: `, mode, output: this.outputs[stream] });
+      return new LineWriter({
+        label: this.options.labels ? `${node}: ` : '',
+        mode,
+        output: this.outputs[stream],
+      });
     };
     const streams = { stdout: writer('stdout'), stderr: writer('stderr') };
     this.streams.set(node, streams);
@@ -89,6 +106,8 @@ function outcomeOf(target: Target): string | undefined {
     case 'exited':
       if (target.signal !== null) return `died of ${sanitiseText(target.signal)}${because}`;
       return target.code === 0 && reason === '' ? undefined : `returned ${target.code}${because}`;
+    case 'allowed':
+      return `would run it, by rule "${sanitiseText(target.rule)}"`;
     case 'denied':
       return target.rule === ''
         ? `denied${because}`
@@ -104,6 +123,7 @@ function outcomeOf(target: Target): string | undefined {
 
 const LABELS: Readonly<Record<FinalState, string>> = {
   exited: 'returned something else',
+  allowed: 'would run it',
   denied: 'denied',
   failed: 'could not start it',
   'timed-out': 'timed out',
@@ -124,6 +144,7 @@ function summaryLines(state: RunState): string[] {
   }
   const total = state.targets.size;
   const lines = [`${fine} of ${total} ran it and returned 0 (${formatDuration(elapsed(state))})`];
+  if (state.halted !== '') lines.push(`  HALTED: ${sanitiseText(state.halted)}`);
   for (const outcome of FINAL_STATES) {
     const names = groups.get(outcome);
     if (names !== undefined) lines.push(`  ${names.length} ${LABELS[outcome]}: ${listed(names)}`);
@@ -132,8 +153,8 @@ function summaryLines(state: RunState): string[] {
 }
 
 function listed(names: readonly string[]): string {
-  const shown = names.slice(0, NAMES_SHOWN_MAX).map(sanitiseText).join(', ');
-  return names.length > NAMES_SHOWN_MAX ? `${shown} and ${names.length - NAMES_SHOWN_MAX} more` : shown;
+  const folded = sanitiseText(foldNames(names));
+  return folded.length > NAMES_COLUMNS_MAX ? `${folded.slice(0, NAMES_COLUMNS_MAX)}...` : folded;
 }
 
 function elapsed(state: RunState): number {

@@ -6,6 +6,16 @@ import { ValueReader } from './framing.ts';
 import { decodeMembers, type MemberRecord } from './members.ts';
 import { type AgentInfo, decodeInfo, decodeRunRecord, decodeStats, type RunRecord } from './replies.ts';
 import { type Request, requestBody } from './requests.ts';
+import {
+  decodeEventRecord,
+  decodePeers,
+  decodePrograms,
+  decodeQueryRecord,
+  type EventRecord,
+  type Peer,
+  type Program,
+  type QueryRecord,
+} from './views.ts';
 
 /** One reply or record of an agent. A member list fits when the cluster is full and every member carries all it can. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
@@ -90,6 +100,34 @@ export class RpcClient {
     await this.call({ command: 'leave' }, 'none');
   }
 
+  /** How the agent finds the other members. */
+  async peers(): Promise<Peer[]> {
+    return this.decoded(decodePeers, await this.call({ command: 'fanout-peers' }, 'on-success'));
+  }
+
+  /** Programs that the agent's own policy allows to the operator with this key. */
+  async programs(keyId: Uint8Array): Promise<Program[]> {
+    return this.decoded(decodePrograms, await this.call({ command: 'fanout-programs', keyId }, 'on-success'));
+  }
+
+  /** Events of the cluster from now on, for Serf's filter (`*` for all). The function that comes back ends it. */
+  async stream(type: string, onEvent: (event: EventRecord) => void): Promise<() => void> {
+    return this.open({ command: 'stream', type }, (body) => onEvent(decodeEventRecord(body)));
+  }
+
+  /** Lines of the agent's log, the recent ones first. The function that comes back ends it. */
+  async monitor(logLevel: string, onLine: (line: string) => void): Promise<() => void> {
+    return this.open({ command: 'monitor', logLevel }, (body) => onLine(Fields.of(body).text('Log')));
+  }
+
+  /** Asks the cluster a Serf query; the last record is `done`. */
+  async query(
+    request: Omit<Extract<Request, { command: 'query' }>, 'command'>,
+    onRecord: (record: QueryRecord) => void,
+  ): Promise<void> {
+    await this.open({ command: 'query', ...request }, (body) => onRecord(decodeQueryRecord(body)));
+  }
+
   /** Starts a run. It lasts until this conversation ends. */
   async run(
     request: Omit<Extract<Request, { command: 'fanout-run' }>, 'command'>,
@@ -138,6 +176,22 @@ export class RpcClient {
 
   close(): void {
     this.connection.end();
+  }
+
+  private async open(request: Request, onRecord: (body: MsgpackValue) => void): Promise<() => void> {
+    const seq = this.lastSeq + 1;
+    this.records.set(seq, onRecord);
+    try {
+      await this.call(request, 'none');
+    } catch (error) {
+      this.records.delete(seq);
+      throw error;
+    }
+    return () => {
+      // Records that are still on their way have a listener that does nothing.
+      this.records.set(seq, () => {});
+      if (!this.isClosed) this.call({ command: 'stop', stop: seq }, 'none').catch(() => {});
+    };
   }
 
   private call(request: Request, replyBody: Pending['body']): Promise<MsgpackValue> {

@@ -38,8 +38,14 @@ export type Request =
       readonly payload: Uint8Array;
     }
   | { readonly command: 'stats' }
+  | { readonly command: 'stream'; readonly type: string }
+  | { readonly command: 'monitor'; readonly logLevel: string }
   /** fanout: what the asker needs to know about its agent. */
   | { readonly command: 'fanout-info' }
+  /** fanout: how the agent has found each member when it probed it. */
+  | { readonly command: 'fanout-peers' }
+  /** fanout: which programs the agent's own policy allows to the operator with this key. */
+  | { readonly command: 'fanout-programs'; readonly keyId: Uint8Array }
   /** fanout: spread a signed envelope and report acks, answers and member changes. */
   | {
       readonly command: 'fanout-run';
@@ -54,7 +60,7 @@ export type Request =
 export type CommandName = Request['command'];
 
 /** Commands whose request has no body. */
-const BODILESS: readonly CommandName[] = ['members', 'leave', 'stats', 'fanout-info'];
+const BODILESS: readonly CommandName[] = ['members', 'leave', 'stats', 'fanout-info', 'fanout-peers'];
 
 const COMMANDS: readonly CommandName[] = [
   'handshake',
@@ -66,6 +72,9 @@ const COMMANDS: readonly CommandName[] = [
   'stop',
   'tags',
   'query',
+  'stream',
+  'monitor',
+  'fanout-programs',
   'fanout-run',
   'fanout-answer',
   ...BODILESS,
@@ -120,6 +129,12 @@ export function decodeRequest(command: CommandName, body: MsgpackValue): Request
         name: fields.text('Name'),
         payload: fields.bytes('Payload'),
       };
+    case 'stream':
+      return { command, type: fields.text('Type') };
+    case 'monitor':
+      return { command, logLevel: fields.text('LogLevel') };
+    case 'fanout-programs':
+      return { command, keyId: fields.bytes('KeyId') };
     case 'fanout-run':
       return decodeRun(fields);
     case 'fanout-answer':
@@ -167,6 +182,12 @@ export function requestBody(request: Request): Encodable | undefined {
         RequestAck: request.requestAck,
         Timeout: request.timeoutNs,
       };
+    case 'stream':
+      return { Type: request.type };
+    case 'monitor':
+      return { LogLevel: request.logLevel };
+    case 'fanout-programs':
+      return { KeyId: request.keyId };
     case 'fanout-run':
       return {
         Envelope: request.envelope,

@@ -1,12 +1,13 @@
 import { decodeEnvelope, type SignedEnvelope, verifyEnvelope } from '../identity/envelope.ts';
 import type { ReplayCache } from '../identity/replay-cache.ts';
 import { toHex } from '../lib/bytes.ts';
-import { DecodeError } from '../lib/errors.ts';
+import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { checkArgv } from '../policy/command-string.ts';
 import { type Decision, decide } from '../policy/decide.ts';
 import { operatorByKeyId } from '../policy/operators.ts';
 import type { Policy } from '../policy/policy.ts';
-import { matchesSelector } from '../policy/selector.ts';
+import { matchesSelector, type Selector, selectorText } from '../policy/selector.ts';
+import { parseSelector } from '../policy/selector-parser.ts';
 
 /** How long a command that came out of its time is remembered, so that it is answered once and not at each replay. */
 const LATE_REMEMBERED_MS = 10 * 60_000;
@@ -74,7 +75,9 @@ export class Gate {
     if (body.cluster !== policy.cluster) return ignored('other-cluster');
     if (body.environment !== policy.environment) return ignored('other-environment');
     const self = { name: this.context.nodeName, tags: this.context.tags() };
-    if (!matchesSelector(body.selector, self)) return ignored('not-selected');
+    const selector = readSelector(body.selector);
+    if (selector === undefined) return ignored('selector');
+    if (!matchesSelector(selector, self)) return ignored('not-selected');
     const signer = operatorByKeyId(policy, body.keyId);
     if (signer === undefined) return ignored('unknown-operator');
     const id = toHex(body.id);
@@ -119,7 +122,37 @@ export class Gate {
     }
     const unfit = checkArgv(body.argv);
     if (unfit !== undefined) return refused('argv', '', unfit);
-    const decision = decide(policy, { operator, tags: this.context.tags(), argv: body.argv, unixMs });
+    const { nodeName: node } = this.context;
+    const decision = decide(policy, { operator, node, tags: this.context.tags(), argv: body.argv, unixMs });
+    if (decision.effect === 'deny') {
+      return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
+    }
+    return { kind: 'admitted', envelope, operator, decision };
+  }
+
+  /**
+   * Decides again about a command that was admitted earlier, by the policy, the tags and the clock of now. Its signature
+   * and its time were right when it came, and it came once.
+   */
+  reconsider(admission: Extract<Admission, { kind: 'admitted' }>): Exclude<Admission, { kind: 'ignored' }> {
+    const { envelope, operator } = admission;
+    const refused = (code: string, rule: string, reason: string) =>
+      ({ kind: 'refused', envelope, operator, code, rule, reason }) as const;
+    const policy = this.context.policy();
+    const { body } = envelope;
+    const signer = policy === undefined ? undefined : operatorByKeyId(policy, body.keyId);
+    const isSame = policy?.environment === body.environment && policy.cluster === body.cluster;
+    if (policy === undefined || !isSame || signer?.name !== operator) {
+      return refused('changed', '', 'the policy of this node has changed while the command waited');
+    }
+    const tags = this.context.tags();
+    const selector = readSelector(body.selector);
+    if (selector === undefined || !matchesSelector(selector, { name: this.context.nodeName, tags })) {
+      return refused('changed', '', 'the tags of this node have changed while the command waited');
+    }
+    const unixMs = this.context.unixMs();
+    const { nodeName: node } = this.context;
+    const decision = decide(policy, { operator, node, tags, argv: body.argv, unixMs });
     if (decision.effect === 'deny') {
       return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
     }
@@ -139,6 +172,17 @@ export class Gate {
     }
     if ((this.window.forgeries.get(from) ?? 0) >= FORGERIES_PER_HOST_MAX) return true;
     return ++this.window.count > VERIFICATIONS_PER_SECOND_MAX;
+  }
+}
+
+/** Undefined for what is no selector, or is not written as our own side writes it: one meaning, one text. */
+function readSelector(text: string): Selector | undefined {
+  try {
+    const selector = parseSelector(text);
+    return selectorText(selector) === text ? selector : undefined;
+  } catch (error) {
+    if (error instanceof FanoutError) return undefined;
+    throw error;
   }
 }
 

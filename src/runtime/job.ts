@@ -10,14 +10,23 @@ import type { CommandEnd, CommandSpec } from './command-spec.ts';
 import type { Admission } from './gate.ts';
 import { type RunningCommand, startCommand } from './process.ts';
 
-/** How long a node holds an accepted command for the asker's word to go on. The asker may be busy with a thousand nodes. */
+/** How long a node holds an accepted command for the asker's next word. The asker may be busy with a thousand nodes. */
 const GO_WAIT_MS: Millis = 60_000;
+/** Whoever waits for their turn longer than this asks again. */
+const HOLD_MS_MAX: Millis = 24 * 3_600_000;
 
 export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
 
 /** What the node has decided to do about an admitted command. */
 export type Verdict =
-  | { readonly kind: 'run'; readonly spec: CommandSpec; readonly rule: string; readonly readOnly: boolean }
+  | {
+      readonly kind: 'run';
+      readonly spec: CommandSpec;
+      readonly rule: string;
+      readonly readOnly: boolean;
+      /** The longest that the policy lets it run; `spec` has what was asked for, if that is less. */
+      readonly limitMs: Millis;
+    }
   | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
@@ -50,9 +59,27 @@ export class Job {
   private over = false;
   private finish: () => void = () => {};
   private goTimer: NodeJS.Timeout | undefined;
+  private readonly lastWord: (wasHeld: boolean) => Verdict;
+  private readonly acceptedUnixMs: number;
+  private wasHeld = false;
+  /** What the asker allows it, when that was moved. */
+  private askedMs: Millis | undefined;
+  private limitMs: Millis = 0;
 
-  constructor(admission: AnsweredAdmission, verdict: Verdict, stream: ByteStream, context: JobContext) {
+  /**
+   * `lastWord` is asked for at "go": what was accepted long ago may not be allowed any more, and others may have taken the
+   * places of its rule.
+   */
+  constructor(
+    admission: AnsweredAdmission,
+    verdict: Verdict,
+    stream: ByteStream,
+    context: JobContext,
+    lastWord: (wasHeld: boolean) => Verdict,
+  ) {
     this.admission = admission;
+    this.lastWord = lastWord;
+    this.acceptedUnixMs = context.unixMs();
     this.verdict = verdict;
     this.stream = stream;
     this.context = context;
@@ -83,24 +110,31 @@ export class Job {
     stream.onClose(() => this.streamClosed());
     stream.onDrain(() => this.command?.resume());
     stream.write(this.channel.hello);
+    if (verdict.kind !== 'run') return this.refuse(verdict);
+    const { spec, rule, readOnly, limitMs: timeoutMs } = verdict;
+    const { path: program, sandbox, outputBytesMax } = spec;
+    this.send({ kind: 'accepted', rule, program, sandbox, timeoutMs, outputBytesMax, readOnly });
+    if (this.admission.envelope.body.explainOnly) return this.close();
+    this.waitForWord();
+    stream.onData((chunk) => this.received(chunk));
+  }
+
+  private refuse(verdict: Exclude<Verdict, { kind: 'run' }>): void {
     if (verdict.kind === 'denied') {
       const { code, rule, reason } = verdict;
       this.record({ event: 'denied', code, rule, reason });
       this.send({ kind: 'denied', code, rule, reason });
-      return this.close();
-    }
-    if (verdict.kind === 'failed') {
+    } else {
       const { reason, hint } = verdict;
       this.record({ event: 'failed', reason });
       this.send({ kind: 'failed', reason, hint });
-      return this.close();
     }
-    const { spec, rule, readOnly } = verdict;
-    const { path: program, sandbox, timeoutMs, outputBytesMax } = spec;
-    this.send({ kind: 'accepted', rule, program, sandbox, timeoutMs, outputBytesMax, readOnly });
-    if (this.admission.envelope.body.explainOnly) return this.close();
+    this.close();
+  }
+
+  private waitForWord(): void {
+    clearTimeout(this.goTimer);
     this.goTimer = setTimeout(() => this.close(), GO_WAIT_MS);
-    stream.onData((chunk) => this.received(chunk));
   }
 
   private received(chunk: Uint8Array): void {
@@ -108,6 +142,8 @@ export class Job {
     try {
       for (const frame of this.channel.receive(chunk)) {
         if (frame.kind === 'cancel') this.cancel();
+        else if (frame.kind === 'hold') this.hold();
+        else if (frame.kind === 'deadline') this.moveDeadline(frame.timeoutMs);
         else this.go();
       }
     } catch (error) {
@@ -117,11 +153,27 @@ export class Job {
     }
   }
 
+  private hold(): void {
+    this.wasHeld = true;
+    if (this.context.unixMs() - this.acceptedUnixMs > HOLD_MS_MAX) this.close();
+    else this.waitForWord();
+  }
+
+  /** Never above the policy's limit; counted from the start of the command. */
+  private moveDeadline(timeoutMs: Millis): void {
+    this.askedMs = timeoutMs;
+    if (this.verdict.kind === 'run') this.command?.limitTo(Math.min(timeoutMs, this.limitMs));
+  }
+
   private go(): void {
-    const { verdict } = this;
-    if (this.started || verdict.kind !== 'run') return;
+    if (this.started || this.verdict.kind !== 'run') return;
     this.started = true;
     clearTimeout(this.goTimer);
+    const verdict = this.lastWord(this.wasHeld);
+    if (verdict.kind !== 'run') return this.refuse(verdict);
+    this.limitMs = verdict.limitMs;
+    const asked = this.askedMs ?? verdict.spec.timeoutMs;
+    const spec = { ...verdict.spec, timeoutMs: Math.min(asked, verdict.limitMs) };
     if (!this.record({ event: 'start', rule: verdict.rule, program: verdict.spec.path })) {
       this.send({
         kind: 'failed',
@@ -130,7 +182,7 @@ export class Job {
       });
       return this.close();
     }
-    this.command = startCommand(verdict.spec, (stream, chunk) => {
+    this.command = startCommand(spec, (stream, chunk) => {
       for (let at = 0; at < chunk.length; at += DATA_BYTES_MAX) {
         const data = chunk.subarray(at, at + DATA_BYTES_MAX);
         if (!this.send({ kind: stream, data })) this.command?.pause();

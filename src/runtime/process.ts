@@ -29,6 +29,8 @@ export interface RunningCommand {
   /** Stops reading stdout and stderr; at most one chunk already on its way may still come. The program then waits. */
   pause(): void;
   resume(): void;
+  /** It may run this long from its start. When that is over already, it ends now. */
+  limitTo(timeoutMs: Millis): void;
   /** SIGTERM to the program, after two seconds SIGKILL to everything it started. */
   kill(cause: 'cancelled'): void;
   /** Settles once, never rejects, and only after the last call of `onOutput`. */
@@ -64,7 +66,7 @@ function spawnHint({ account }: Launch, message: string): string {
 function failedCommand(reason: string, hint: string): RunningCommand {
   const nothing = (): void => {};
   const ended = Promise.resolve<CommandEnd>({ kind: 'failed', reason, hint });
-  return { pause: nothing, resume: nothing, kill: nothing, ended };
+  return { pause: nothing, resume: nothing, limitTo: nothing, kill: nothing, ended };
 }
 
 class Command implements RunningCommand {
@@ -137,6 +139,13 @@ class Command implements RunningCommand {
     this.isPaused = false;
     for (const output of this.outputs) output.resume();
     this.armDrain();
+  }
+
+  limitTo(timeoutMs: Millis): void {
+    if (this.exit !== undefined || this.cause !== 'exit') return;
+    clearTimeout(this.deadline);
+    const leftMs = this.startedAt + timeoutMs - performance.now();
+    this.deadline = setTimeout(() => this.stop('timeout'), Math.max(0, Math.min(leftMs, TIMER_MS_MAX)));
   }
 
   kill(cause: 'cancelled'): void {

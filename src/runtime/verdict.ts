@@ -45,6 +45,7 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
     kind: 'run',
     rule,
     readOnly: decision.readOnly,
+    limitMs: limits.timeoutMs,
     spec: {
       path: program.path,
       argv: envelope.body.argv,

@@ -26,6 +26,7 @@ export class MemberTable {
   private readonly intents = new Map<string, Intent>();
   /** Members to be forgotten as soon as they have left. */
   private readonly pruned = new Set<string>();
+  private readonly roundTrips = new Map<string, Millis>();
   private readonly emit: MemberEventSink;
   private readonly self: string;
 
@@ -40,6 +41,16 @@ export class MemberTable {
 
   get(name: string): Member | undefined {
     return this.members.get(name);
+  }
+
+  /** A probe of ours was answered. */
+  pinged(name: string, rttMs: Millis): void {
+    if (this.members.has(name)) this.roundTrips.set(name, rttMs);
+  }
+
+  /** The round trip of the last probe that this member answered; undefined when there was none. */
+  rttMs(name: string): Millis | undefined {
+    return this.roundTrips.get(name);
   }
 
   all(): IterableIterator<Member> {
@@ -154,12 +165,17 @@ export class MemberTable {
   private erase(name: string): void {
     const member = this.members.get(name);
     if (member === undefined || name === this.self) return;
-    this.members.delete(name);
+    this.drop(name);
     this.pruned.delete(name);
     this.emit('member-reap', member);
   }
 
   /** Whoever is gone for longest is forgotten before his day is over: memberlist's bound on nodes is ours too. */
+  private drop(name: string): boolean {
+    this.roundTrips.delete(name);
+    return this.members.delete(name);
+  }
+
   private makeRoom(): void {
     let oldest: Member | undefined;
     for (const member of this.members.values()) {

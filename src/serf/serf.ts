@@ -218,7 +218,7 @@ export class Serf {
       updated: (_now, node) => this.members.nodeUpdated(node),
       conflict: (_now, existing, other) => this.conflict(existing, other),
       ackPayload: () => null,
-      pinged: () => {},
+      pinged: (node, rttMs) => this.members.pinged(node.name, rttMs),
     };
   }
 

@@ -1,0 +1,241 @@
+import { Keeper } from '../../asker/keep.ts';
+import { type Asker, type LaunchedRun, launch, newRunId } from '../../asker/launch.ts';
+import { Outputs } from '../../asker/outputs.ts';
+import { type Plan, planRun } from '../../asker/plan.ts';
+import { findRun, RunRecord } from '../../asker/run-record.ts';
+import { toHex } from '../../lib/bytes.ts';
+import { FanoutError } from '../../lib/errors.ts';
+import type { Millis } from '../../lib/time.ts';
+import { commandText } from '../../policy/command-text.ts';
+import { parseSelector } from '../../policy/selector-parser.ts';
+import { exitCode, type RunState } from '../../run/model.ts';
+import type { Effect, Message } from '../model/messages.ts';
+
+/** Above so many nodes, what may change things is confirmed by typing their number. */
+const CONFIRM_ABOVE = 20;
+/** Work on output in one turn of the event loop; after it the keys get their turn. */
+const TURN_MS: Millis = 8;
+/** Pieces of output that are still being put together reach the disk so often. */
+const FLUSH_MS: Millis = 200;
+
+type Start = Extract<Effect, { kind: 'start-run' }>;
+
+interface Current {
+  readonly id: string;
+  readonly keeper: Keeper | undefined;
+  readonly record: RunRecord | undefined;
+  readonly outputs: Outputs;
+  launched: LaunchedRun | undefined;
+  state: RunState | undefined;
+  hasChanged: boolean;
+}
+
+/** The runs of a session: at most one goes on, and one, the same or one of before, is looked at. */
+export class SessionRuns {
+  private readonly asker: Asker;
+  private readonly dispatch: (message: Message) => void;
+  private current: Current | undefined;
+  private answerConfirm: ((yes: boolean) => void) | undefined;
+  private plan: Plan | undefined;
+  private planToken = 0;
+  private turnStarted: Millis | undefined;
+  private onTurn: (() => void)[] = [];
+  private flushTimer: NodeJS.Timeout | undefined;
+
+  constructor(asker: Asker, dispatch: (message: Message) => void) {
+    this.asker = asker;
+    this.dispatch = dispatch;
+  }
+
+  /** The outputs that are looked at. */
+  get outputs(): Outputs | undefined {
+    return this.current?.outputs;
+  }
+
+  get isRunning(): boolean {
+    return this.current?.launched !== undefined && this.current.state?.phase !== 'ended';
+  }
+
+  async start(effect: Start): Promise<void> {
+    const { argv, selector, targets, timeoutMs, rollout, command } = effect;
+    const idBytes = newRunId();
+    const id = toHex(idBytes);
+    const unixMs = Date.now();
+    const head = {
+      id,
+      argv: [...argv],
+      selector,
+      targets: [...targets],
+      timeoutMs,
+      unixMs,
+      environment: this.asker.info.environment,
+    };
+    const keeper = new Keeper(head, command, { isIndexed: true });
+    const outputs = keeper.recorder?.outputs ?? new Outputs(() => new Uint8Array(0));
+    this.drop();
+    const current: Current = {
+      id,
+      keeper,
+      record: undefined,
+      outputs,
+      launched: undefined,
+      state: undefined,
+      hasChanged: false,
+    };
+    this.current = current;
+    try {
+      current.launched = await launch(this.asker, {
+        id: idBytes,
+        argv,
+        selector: parseSelector(selector),
+        targets,
+        timeoutMs,
+        rollout,
+        confirm: { above: CONFIRM_ABOVE, ask: (facts) => this.ask(facts) },
+        onEvent: (state, event, data) => {
+          current.state = state;
+          current.hasChanged = true;
+          keeper.event(performance.now() - state.startedAt, event, data);
+          return event.kind !== 'output' || this.hasTime();
+        },
+        onReaderReady: (listener) => this.onTurn.push(listener),
+      });
+    } catch (error) {
+      if (!(error instanceof FanoutError)) throw error;
+      return this.dispatch({ kind: 'run-failed', reason: error.message.split('\n')[0] ?? '' });
+    }
+    const run = current.launched.session.current;
+    current.state = run;
+    this.dispatch({
+      kind: 'run-opened',
+      id,
+      command,
+      selector,
+      run,
+      outputs,
+      isLive: true,
+      startedUnixMs: unixMs,
+    });
+    this.flushTimer = setInterval(() => keeper.recorder?.flush(), FLUSH_MS);
+    void current.launched.ended.then((state) => {
+      clearInterval(this.flushTimer);
+      this.onTurn = [];
+      keeper.end(state, performance.now() - state.startedAt);
+      current.state = state;
+      current.hasChanged = true;
+      this.report();
+      this.dispatch({ kind: 'history-changed' });
+    });
+  }
+
+  /** Tells what has changed since the last time, as one message however much it was. */
+  report(): void {
+    const { current } = this;
+    if (current?.state === undefined || current.launched === undefined || !current.hasChanged) return;
+    current.hasChanged = false;
+    const phase = current.launched.session.phase;
+    const problem = current.keeper?.problem ?? '';
+    this.dispatch({ kind: 'run-changed', id: current.id, run: current.state, phase, problem });
+  }
+
+  interrupt(): void {
+    this.answer(false);
+    if (this.isRunning) this.current?.launched?.session.interrupt();
+  }
+
+  cancelNode(node: string): void {
+    this.current?.launched?.session.cancelNode(node);
+  }
+
+  moveDeadline(timeoutMs: Millis): void {
+    this.current?.launched?.session.moveDeadline(timeoutMs);
+  }
+
+  /** The person has said yes or no. */
+  answer(yes: boolean): void {
+    this.answerConfirm?.(yes);
+    this.answerConfirm = undefined;
+  }
+
+  /** Asks the nodes what they would do; what was asked before is of no interest any more. */
+  async askVerdict(effect: Extract<Effect, { kind: 'ask-verdict' }>): Promise<void> {
+    this.dropVerdict();
+    const { token, argv, selector, targets } = effect;
+    this.planToken = token;
+    try {
+      const plan = await planRun(this.asker, { argv, selector: parseSelector(selector), targets });
+      if (this.planToken !== token) return plan.abort();
+      this.plan = plan;
+      const groups = await plan.result;
+      if (this.planToken === token) this.dispatch({ kind: 'verdict', token, groups });
+    } catch (error) {
+      if (!(error instanceof FanoutError)) throw error;
+      this.dispatch({ kind: 'verdict-failed', token, reason: error.message.split('\n')[0] ?? '' });
+    }
+  }
+
+  dropVerdict(): void {
+    this.planToken = -1;
+    this.plan?.abort();
+    this.plan = undefined;
+  }
+
+  /** Opens a run of before. */
+  open(id: string): void {
+    const found = findRun(id);
+    const record = RunRecord.open(found.path);
+    this.drop();
+    const { head, outputs, state } = record;
+    this.current = { id, keeper: undefined, record, outputs, launched: undefined, state, hasChanged: false };
+    this.dispatch({
+      kind: 'run-opened',
+      id,
+      command: commandText(head.argv),
+      selector: head.selector,
+      run: state,
+      outputs,
+      isLive: false,
+      startedUnixMs: head.unixMs,
+    });
+  }
+
+  /** What the last run of the session came to, for the lines that stay after it; undefined when there was none. */
+  get last(): { readonly id: string; readonly state: RunState; readonly code: number } | undefined {
+    const { current } = this;
+    if (current?.launched === undefined || current.state === undefined) return undefined;
+    return { id: current.id, state: current.state, code: exitCode(current.state) };
+  }
+
+  /** Stops what runs and waits until the nodes have confirmed it. */
+  async finish(): Promise<void> {
+    this.dropVerdict();
+    this.interrupt();
+    await this.current?.launched?.ended;
+  }
+
+  private drop(): void {
+    this.current?.record?.close();
+    this.current?.keeper?.recorder?.release();
+    this.current = undefined;
+  }
+
+  private ask(facts: { count: number; notReadOnly: number }): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.answerConfirm = resolve;
+      this.dispatch({ kind: 'confirm', ...facts });
+    });
+  }
+
+  /** False when this turn of the event loop has done enough: the nodes wait for the next one. */
+  private hasTime(): boolean {
+    const now = performance.now();
+    if (this.turnStarted === undefined) {
+      this.turnStarted = now;
+      setImmediate(() => {
+        this.turnStarted = undefined;
+        for (const listener of this.onTurn) listener();
+      });
+    }
+    return now - this.turnStarted < TURN_MS;
+  }
+}

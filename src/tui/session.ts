@@ -1,0 +1,359 @@
+import { exportRun } from '../asker/export.ts';
+import { readHistory } from '../asker/history.ts';
+import { openAsker } from '../asker/launch.ts';
+import { findRun, listRuns, RunRecord } from '../asker/run-record.ts';
+import { savedSelections, saveSelection } from '../asker/saved-selections.ts';
+import { OutputSearch } from '../asker/search.ts';
+import { FanoutError } from '../lib/errors.ts';
+import { sanitiseText } from '../lib/sanitise.ts';
+import { formatDuration, type Millis } from '../lib/time.ts';
+import { commandText } from '../policy/command-text.ts';
+import { diffTexts } from '../run/diff.ts';
+import { countOutcomes } from '../run/outcome.ts';
+import { ClusterWatch } from './drivers/cluster.ts';
+import { SessionRuns } from './drivers/runs.ts';
+import { isRunning } from './model/go.ts';
+import type { Effect, Message } from './model/messages.ts';
+import { initialState, type SessionState } from './model/state.ts';
+import { update } from './model/update.ts';
+import { draw } from './screens/draw.ts';
+import { Canvas } from './terminal/canvas.tsx';
+import { runPager } from './terminal/child.ts';
+import { Painter } from './terminal/painter.ts';
+import { Terminal } from './terminal/terminal.ts';
+
+/** Between two frames: while somebody types, and while only a run goes on. */
+const FRAME_MS: Millis = 30;
+const STREAM_FRAME_MS: Millis = 100;
+const TICK_MS: Millis = 100;
+const CLOCK_MS: Millis = 1000;
+/** How long leaving waits for the nodes to confirm that what ran is dead. */
+const FINISH_MS: Millis = 5000;
+/** A search works so long before the keys get their turn. */
+const SEARCH_SLICE_MS: Millis = 8;
+const RUNS_SHOWN = 200;
+const DIFF_LENGTH_MAX = 4 * 1024 * 1024;
+
+export interface SessionOptions {
+  readonly selector: string;
+  readonly hasColours: boolean;
+  readonly ascii: boolean;
+  readonly identity?: string;
+  readonly rpcAddr?: string;
+}
+
+/** The interactive session, until the person leaves it. Returns the exit code of the last run, 0 when there was none. */
+export async function runSession(options: SessionOptions): Promise<number> {
+  const asker = await openAsker(options);
+  const session = new Session(options, asker);
+  return session.run();
+}
+
+/** The edge of the session: keys and news become messages, effects become deeds, states become frames. */
+class Session {
+  private readonly options: SessionOptions;
+  private readonly terminal: Terminal;
+  private readonly canvas: Canvas;
+  private readonly painter = new Painter();
+  private readonly cluster: ClusterWatch;
+  private readonly runs: SessionRuns;
+  private state: SessionState;
+  private drawTimer: NodeJS.Timeout | undefined;
+  private drawnAt: Millis = 0;
+  private clock: NodeJS.Timeout | undefined;
+  private search: OutputSearch | undefined;
+  private end: (code: number) => void = () => {};
+  private isOver = false;
+
+  constructor(options: SessionOptions, asker: Awaited<ReturnType<typeof openAsker>>) {
+    this.options = options;
+    this.canvas = new Canvas(options.hasColours);
+    this.terminal = new Terminal({
+      keys: (events) => {
+        for (const key of events) this.dispatch({ kind: 'key', key });
+        this.drawSoon(0);
+      },
+      resized: () => {
+        const { columns, rows } = this.terminal;
+        this.painter.forget();
+        this.dispatch({ kind: 'resize', columns, rows });
+      },
+      returned: () => this.redraw(),
+      ended: () => this.quit(false),
+    });
+    this.state = initialState({
+      columns: this.terminal.columns,
+      rows: this.terminal.rows,
+      now: performance.now(),
+      unixMs: Date.now(),
+      zoneMinutes: -new Date().getTimezoneOffset(),
+      selector: options.selector,
+    });
+    this.cluster = new ClusterWatch(asker, (message) => this.dispatch(message));
+    this.runs = new SessionRuns(asker, (message) => this.dispatch(message));
+  }
+
+  async run(): Promise<number> {
+    const code = new Promise<number>((resolve) => {
+      this.end = resolve;
+    });
+    const crashed = (error: unknown): void => this.crash(error);
+    process.on('uncaughtException', crashed);
+    process.on('unhandledRejection', crashed);
+    this.terminal.enter();
+    this.draw();
+    this.loadHistory();
+    this.loadSelections();
+    this.cluster.start();
+    this.tickLater();
+    const result = await code;
+    process.off('uncaughtException', crashed);
+    process.off('unhandledRejection', crashed);
+    return result;
+  }
+
+  private dispatch(message: Message): void {
+    if (this.isOver) return;
+    const { state, effects } = update(this.state, message);
+    const isSame = state === this.state;
+    this.state = state;
+    for (const effect of effects) this.carryOut(effect);
+    if (!isSame) this.drawSoon(message.kind === 'run-changed' ? STREAM_FRAME_MS : FRAME_MS);
+  }
+
+  private carryOut(effect: Effect): void {
+    try {
+      this.deed(effect);
+    } catch (error) {
+      // What a person asked for and could not be done is told to them; everything else is a bug.
+      if (!(error instanceof FanoutError)) throw error;
+      const hint = error.hint === undefined ? '' : ` ${error.hint}`;
+      this.dispatch({ kind: 'said', text: `${error.message.split('\n')[0]}.${hint}`, style: 'bad' });
+    }
+  }
+
+  private deed(effect: Effect): void {
+    switch (effect.kind) {
+      case 'start-run':
+        void this.runs.start(effect);
+        return;
+      case 'answer-confirm':
+        return this.runs.answer(effect.yes);
+      case 'interrupt-run':
+        return this.runs.interrupt();
+      case 'cancel-node':
+        return this.runs.cancelNode(effect.node);
+      case 'move-deadline':
+        return this.runs.moveDeadline(effect.timeoutMs);
+      case 'ask-verdict':
+        void this.runs.askVerdict(effect);
+        return;
+      case 'drop-verdict':
+        return this.runs.dropVerdict();
+      case 'load-runs':
+        return this.loadRuns();
+      case 'load-history':
+        return this.loadHistory();
+      case 'open-run':
+        return this.runs.open(effect.id);
+      case 'save-run':
+        return this.save(effect);
+      case 'save-selection':
+        saveSelection(effect.name, effect.text);
+        this.loadSelections();
+        return this.dispatch({ kind: 'said', text: `saved as @${effect.name}`, style: 'good' });
+      case 'diff':
+        return this.diff(effect);
+      case 'search':
+        return this.startSearch(effect.query);
+      case 'stop-search':
+        this.search = undefined;
+        return;
+      case 'open-pager':
+        void this.openPager(effect.node);
+        return;
+      case 'monitor-level':
+        return this.cluster.setLevel(effect.level);
+      case 'ask-about':
+        return this.cluster.askAbout();
+      case 'redraw':
+        return this.redraw();
+      case 'suspend':
+        return this.terminal.suspend();
+      case 'quit':
+        return this.quit(true);
+    }
+  }
+
+  /** The clock: often while something moves, else once a second. */
+  private tickLater(): void {
+    const { command } = this.state;
+    const isBusy =
+      isRunning(this.state) || command.verdict.kind === 'waiting' || this.state.pager?.follows === true;
+    this.clock = setTimeout(
+      () => {
+        this.runs.report();
+        this.dispatch({ kind: 'tick', now: performance.now(), unixMs: Date.now() });
+        this.tickLater();
+      },
+      isBusy || this.runs.isRunning ? TICK_MS : this.state.notice === undefined ? CLOCK_MS : TICK_MS * 3,
+    );
+  }
+
+  private drawSoon(after: Millis): void {
+    const due = Math.max(this.drawnAt + after, performance.now());
+    const delay = due - performance.now();
+    if (delay <= 0 && after === 0) {
+      clearTimeout(this.drawTimer);
+      this.drawTimer = undefined;
+      return this.draw();
+    }
+    this.drawTimer ??= setTimeout(() => {
+      this.drawTimer = undefined;
+      this.draw();
+    }, delay);
+  }
+
+  private draw(): void {
+    if (this.isOver) return;
+    this.drawnAt = performance.now();
+    // A terminal that is behind, such as a slow line, gets the next frame instead of all between.
+    if (this.terminal.isBehind) return this.drawSoon(STREAM_FRAME_MS);
+    const frame = draw(this.state, { ascii: this.options.ascii });
+    const lines = this.canvas.lines(frame, this.state.columns);
+    this.terminal.write(this.painter.paint(lines, frame.cursor));
+  }
+
+  private redraw(): void {
+    this.painter.forget();
+    const { columns, rows } = this.terminal;
+    this.dispatch({ kind: 'resize', columns, rows });
+    this.drawSoon(0);
+  }
+
+  private loadRuns(): void {
+    const runs = listRuns(RUNS_SHOWN).map(({ id, head, trailer }) => ({
+      id,
+      unixMs: head.unixMs,
+      command: commandText(head.argv),
+      selector: head.selector,
+      targets: head.targets.length,
+      ok: trailer?.counts.ok ?? 0,
+      exit: trailer?.exit,
+    }));
+    this.dispatch({ kind: 'runs', runs });
+  }
+
+  private loadHistory(): void {
+    this.dispatch({ kind: 'history', entries: readHistory() });
+  }
+
+  private loadSelections(): void {
+    const saved = [...savedSelections()].map(([name, text]) => ({ name, text }));
+    this.dispatch({ kind: 'saved-selections', saved });
+  }
+
+  private save(effect: Extract<Effect, { kind: 'save-run' }>): void {
+    if (this.runs.isRunning) {
+      return this.dispatch({
+        kind: 'said',
+        text: 'wait until the run has ended, then save it',
+        style: 'note',
+      });
+    }
+    const record = RunRecord.open(findRun(effect.id).path);
+    try {
+      const written = exportRun(record, effect.format, effect.path);
+      this.dispatch({ kind: 'said', text: `saved: ${written}`, style: 'good' });
+    } finally {
+      record.close();
+    }
+  }
+
+  private diff(effect: Extract<Effect, { kind: 'diff' }>): void {
+    const { outputs } = this.runs;
+    if (outputs === undefined) return;
+    const [before, after] = [effect.reference, effect.node].map((node) =>
+      outputs.text(node, DIFF_LENGTH_MAX),
+    );
+    this.dispatch({ kind: 'diff', group: effect.group, ...diffTexts(before ?? '', after ?? '') });
+  }
+
+  private startSearch(query: string): void {
+    const { outputs } = this.runs;
+    if (outputs === undefined) return;
+    const names = [...(this.state.run?.run.targets.keys() ?? [])];
+    const search = new OutputSearch(outputs, names, query);
+    this.search = search;
+    const slice = (): void => {
+      if (this.search !== search || this.isOver) return;
+      for (const end = performance.now() + SEARCH_SLICE_MS; !search.isDone && performance.now() < end; )
+        search.step();
+      this.dispatch({ kind: 'search', query, hits: [...search.found], isDone: search.isDone, problem: '' });
+      if (!search.isDone) setImmediate(slice);
+    };
+    slice();
+  }
+
+  private async openPager(node: string): Promise<void> {
+    const { outputs } = this.runs;
+    if (outputs === undefined) return;
+    const command = process.env.PAGER ?? 'less';
+    let hasRun = true;
+    await this.terminal.handOver(async () => {
+      hasRun = await runPager(command, linesOf(outputs, node));
+    });
+    if (!hasRun)
+      this.dispatch({ kind: 'said', text: `${command} could not be started: set PAGER`, style: 'bad' });
+  }
+
+  /** Leaves: the terminal first, then what runs, then the process. */
+  private quit(canWait: boolean): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    clearTimeout(this.clock);
+    clearTimeout(this.drawTimer);
+    this.terminal.close();
+    this.canvas.close();
+    const { isRunning: mustStop } = this.runs;
+    if (mustStop && canWait) process.stderr.write('fanout: stopping what runs ...\n');
+    const wait = canWait ? FINISH_MS : 0;
+    void Promise.race([this.runs.finish(), new Promise((resolve) => setTimeout(resolve, wait))]).then(() => {
+      this.cluster.close();
+      if (canWait) this.farewell();
+      this.end(this.runs.last?.code ?? 0);
+      // Connections of answers may still be open; nothing more is to be waited for.
+      process.exitCode = this.runs.last?.code ?? 0;
+      setTimeout(() => process.exit(), 100).unref();
+    });
+  }
+
+  /** What stays in the scrollback. */
+  private farewell(): void {
+    const { last } = this.runs;
+    const view = this.state.run;
+    if (last === undefined || view === undefined) return;
+    const counts = Object.entries(countOutcomes(last.state)).filter(([, count]) => count > 0);
+    const words = counts.map(([outcome, count]) => `${count} ${outcome}`).join(', ');
+    const where = view.selector === '' ? 'everybody' : view.selector;
+    let end = last.state.startedAt;
+    for (const { endedAt } of last.state.targets.values()) end = Math.max(end, endedAt ?? 0);
+    const text = `fanout: ${view.command}  on ${where}: ${words} in ${formatDuration(end - last.state.startedAt)}`;
+    process.stdout.write(`${sanitiseText(text)}  (details: fanout show ${last.id.slice(0, 8)})\n`);
+  }
+
+  private crash(error: unknown): void {
+    this.isOver = true;
+    this.terminal.close();
+    process.stderr.write(
+      `fanout: a bug in fanout itself: ${error instanceof Error ? error.stack : String(error)}\n`,
+    );
+    process.exit(70);
+  }
+}
+
+function* linesOf(outputs: NonNullable<SessionRuns['outputs']>, node: string): Generator<string> {
+  const count = outputs.lineCount(node);
+  const block = 1000;
+  for (let at = 0; at < count; at += block) for (const { text } of outputs.lines(node, at, block)) yield text;
+}
