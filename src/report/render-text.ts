@@ -89,6 +89,8 @@ function outcomeOf(target: Target): string | undefined {
     case 'exited':
       if (target.signal !== null) return `died of ${sanitiseText(target.signal)}${because}`;
       return target.code === 0 && reason === '' ? undefined : `returned ${target.code}${because}`;
+    case 'allowed':
+      return `allowed by rule "${sanitiseText(target.rule)}"`;
     case 'denied':
       return target.rule === ''
         ? `denied${because}`
@@ -104,6 +106,7 @@ function outcomeOf(target: Target): string | undefined {
 
 const LABELS: Readonly<Record<FinalState, string>> = {
   exited: 'returned something else',
+  allowed: 'allowed',
   denied: 'denied',
   failed: 'could not start it',
   'timed-out': 'timed out',

@@ -8,6 +8,7 @@ export type TargetState =
   | 'accepted'
   | 'running'
   | 'exited'
+  | 'allowed'
   | 'denied'
   | 'failed'
   | 'timed-out'
@@ -18,6 +19,7 @@ export type TargetState =
 
 export const FINAL_STATES = [
   'exited',
+  'allowed',
   'denied',
   'failed',
   'timed-out',
@@ -89,6 +91,8 @@ export type RunEvent =
       readonly limitMs: Millis;
     }
   | { readonly kind: 'started'; readonly node: string }
+  /** It was only asked whether it would run the command, and it would. */
+  | { readonly kind: 'allowed'; readonly node: string }
   | {
       readonly kind: 'output';
       readonly node: string;
@@ -203,6 +207,8 @@ function reduceTarget(run: RunState, target: Target, event: TargetEvent, now: Mi
       };
     case 'started':
       return target.state === 'accepted' ? { ...target, state: 'running', startedAt: now } : target;
+    case 'allowed':
+      return target.state === 'accepted' ? final(target, now, 'allowed', '') : target;
     case 'output': {
       const key = event.stream === 'stdout' ? 'stdoutBytes' : 'stderrBytes';
       return { ...target, [key]: target[key] + event.bytes };
@@ -373,6 +379,8 @@ function codeOf(target: Target): number {
   switch (target.state) {
     case 'exited':
       return target.code === 0 && target.cause === 'exit' ? 0 : 1;
+    case 'allowed':
+      return 0;
     case 'denied':
       return 5;
     case 'untrusted':
