@@ -1,0 +1,186 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { boxKeyPair } from '../identity/box.ts';
+import { type Selector, signCommand } from '../identity/envelope.ts';
+import { KnownNodes } from '../identity/known-nodes.ts';
+import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
+import { keyId } from '../identity/ssh-key.ts';
+import { toHex } from '../lib/bytes.ts';
+import { FanoutError } from '../lib/errors.ts';
+import type { Millis } from '../lib/time.ts';
+import type { ControlAddress } from '../net/control-address.ts';
+import { matchesSelector } from '../policy/selector.ts';
+import type { RpcClient } from '../rpc/client.ts';
+import type { AgentInfo, RunRecord } from '../rpc/replies.ts';
+import type { RunEvent, RunState } from '../run/model.ts';
+import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
+import { agentAddress, connectAgent, openAnswer } from './connect.ts';
+import type { Confirmation } from './holding.ts';
+import { configPath, identityPath } from './paths.ts';
+import { RunSession } from './run-session.ts';
+
+export type { Confirmation } from './holding.ts';
+
+/** How long a signed command may travel. Nodes accept no more than their policy's maximum, a minute by default. */
+const TTL_SECONDS = 60;
+
+/** An operator with a key, in conversation with an agent. */
+export interface Asker {
+  readonly address: ControlAddress;
+  readonly client: RpcClient;
+  readonly info: AgentInfo;
+  /** The private half signs in this process and never leaves it. */
+  readonly key: OperatorKey;
+  readonly knownNodes: KnownNodes;
+}
+
+/** What is to be run, where and how. */
+export interface LaunchRequest {
+  readonly argv: readonly string[];
+  readonly selector: Selector;
+  readonly targets: readonly string[];
+  readonly timeoutMs: Millis;
+  /** How long the command may take on each node: `timeoutMs` unless it is given. */
+  readonly limitMs?: Millis | undefined;
+  /** The nodes only say whether they would run it. */
+  readonly explainOnly?: boolean | undefined;
+  readonly rollout?: RolloutPlan | undefined;
+  readonly confirm?: Confirmation | undefined;
+  /** Every event of the run, after it was applied; `data` with output events. False: the reader is slow. */
+  onEvent(state: RunState, event: RunEvent, data?: Uint8Array): boolean;
+  /** Calls back when the reader has caught up. */
+  onReaderReady?(listener: () => void): void;
+  /** A rollout is somewhere else now. */
+  onPhase?(phase: RolloutPhase): void;
+}
+
+/** A run under way. */
+export interface LaunchedRun {
+  /** 32 hex digits. */
+  readonly id: string;
+  readonly session: RunSession;
+  /** Resolves when every target has ended. Never rejects. */
+  readonly ended: Promise<RunState>;
+}
+
+/**
+ * Loads the operator's key and pins and connects to the agent. Close `client` in the end. Throws FanoutError for a key
+ * or a file of pins that cannot be used, and AGENT_UNREACHABLE.
+ */
+export async function openAsker(options: {
+  rpcAddr?: string | undefined;
+  identity?: string | undefined;
+}): Promise<Asker> {
+  const key = loadOperatorKey(identityPath(options.identity));
+  const knownNodes = openKnownNodes();
+  const address = agentAddress(options.rpcAddr);
+  const client = await connectAgent(address);
+  try {
+    return { address, client, info: await client.info(), key, knownNodes };
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+/**
+ * Signs the command and has the agent spread it, over a control connection that lasts as long as the run. Throws
+ * FanoutError: CONFIG when the agent belongs to no environment, COMMAND_REFUSED when no node could read the command, and
+ * what the agent says.
+ */
+export async function launch(asker: Asker, request: LaunchRequest): Promise<LaunchedRun> {
+  const { info, address, knownNodes } = asker;
+  if (info.environment === '') throw withoutEnvironment(info.node);
+  // Another process of this operator may have met nodes since, or the operator may have removed a line.
+  knownNodes.refresh();
+  const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
+  const id = new Uint8Array(randomBytes(16));
+  const { targets, timeoutMs, selector } = request;
+  const envelope = sealRequest(asker, request, { id, replyKey: reply.publicKey });
+  const client = await connectAgent(address);
+  let hasFailed = false;
+  const session = new RunSession({
+    ...request,
+    environment: info.environment,
+    requestId: id,
+    replySecret: reply.secret,
+    knownNodes,
+    // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
+    mayJoin: (node) => matchesSelector({ tags: [], nodes: selector.nodes }, { name: node, tags: new Map() }),
+    now: () => performance.now(),
+    onEvent: (state, event, data) => hasFailed || request.onEvent(state, event, data),
+    onReaderReady: (listener) => request.onReaderReady?.(listener),
+    onPhase: (phase) => request.onPhase?.(phase),
+  });
+  void client.closed.then(() => session.event({ kind: 'agent-lost' }));
+  const ended = session.ended.finally(() => client.close());
+  try {
+    await client.run({ run: id, envelope, targets, timeoutMs }, (record) => heard(record, session, address));
+  } catch (error) {
+    hasFailed = true;
+    client.close();
+    throw error;
+  }
+  return { id: toHex(id), session, ended };
+}
+
+function sealRequest(
+  { info, key }: Asker,
+  { selector, argv, timeoutMs, limitMs, explainOnly }: LaunchRequest,
+  { id, replyKey }: { id: Uint8Array; replyKey: Uint8Array },
+): Uint8Array {
+  return signCommand(
+    {
+      version: 1,
+      cluster: info.cluster,
+      environment: info.environment,
+      keyId: keyId(key.publicKey),
+      issuedAt: Math.floor(Date.now() / 1000),
+      ttlSeconds: TTL_SECONDS,
+      id,
+      selector,
+      argv,
+      replyKey,
+      replyHost: info.addr,
+      replyPort: info.port,
+      timeoutMs: limitMs ?? timeoutMs,
+      explainOnly: explainOnly === true,
+    },
+    key.sign,
+  );
+}
+
+function heard(record: RunRecord, session: RunSession, address: ControlAddress): void {
+  if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
+  else if (record.kind === 'member') {
+    session.event({ kind: 'member', node: record.name, status: record.status });
+  } else void fetchAnswer(address, record.stream, session);
+}
+
+/** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */
+async function fetchAnswer(address: ControlAddress, stream: number, session: RunSession): Promise<void> {
+  try {
+    const { connection, rest } = await openAnswer(address, stream);
+    session.answer(connection, rest);
+  } catch (error) {
+    // The stream ended before we came for it, or the agent is gone: the run model learns of both elsewhere.
+    if (!(error instanceof FanoutError)) throw error;
+  }
+}
+
+function withoutEnvironment(node: string): FanoutError {
+  return new FanoutError(
+    'CONFIG',
+    `the agent ${node} belongs to no environment, so no node would accept its commands`,
+    {
+      hint: 'Start it with --env NAME, or with the --policy of its environment.',
+    },
+  );
+}
+
+function openKnownNodes(): KnownNodes {
+  const path = configPath('known_nodes');
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  return KnownNodes.load(path);
+}
