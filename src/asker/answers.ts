@@ -66,13 +66,15 @@ export class Answers {
     if (answer !== undefined) this.say(answer, frame);
   }
 
-  /** Stops everybody. What waits behind a slow reader is read, so that the confirmation comes through. */
+  /** Stops a node. What waits behind a slow reader is read, so that the confirmation comes through. */
+  cancel(node: string): void {
+    this.greeted.get(node)?.answer.stream.resume();
+    this.send(node, { kind: 'cancel' });
+  }
+
+  /** Stops everybody. */
   cancelAll(): void {
-    for (const answer of this.answers) {
-      if (answer.node === undefined || answer.ended) continue;
-      answer.stream.resume();
-      this.say(answer, { kind: 'cancel' });
-    }
+    for (const { node } of this.answers) if (node !== undefined) this.cancel(node);
   }
 
   /** Lets all nodes go on that were held back by a slow reader. */

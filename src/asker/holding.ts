@@ -29,6 +29,13 @@ export interface HoldingActions {
   phase(phase: RolloutPhase): void;
 }
 
+export interface HoldingOptions {
+  readonly rollout: RolloutPlan | undefined;
+  readonly confirm: Confirmation | undefined;
+  readonly run: () => RunState;
+  readonly now: () => Millis;
+}
+
 const NO_PLAN: RolloutPlan = {
   batch: undefined,
   batchSleepMs: 0,
@@ -39,23 +46,17 @@ const NO_PLAN: RolloutPlan = {
 
 /** Holds the nodes of a run back that have accepted, until they are confirmed and their turn has come. */
 export class Holding {
-  private readonly confirm: Confirmation | undefined;
+  private readonly options: HoldingOptions;
   private readonly actions: HoldingActions;
-  private readonly now: () => Millis;
   private answer: 'none' | 'asking' | 'yes' | 'no' = 'none';
   private rollout: Rollout;
   private shown: RolloutPhase | undefined;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(
-    plans: { rollout: RolloutPlan | undefined; confirm: Confirmation | undefined },
-    now: () => Millis,
-    actions: HoldingActions,
-  ) {
-    this.rollout = startRollout(plans.rollout ?? NO_PLAN);
-    this.confirm = plans.confirm;
-    this.now = now;
+  constructor(options: HoldingOptions, actions: HoldingActions) {
+    this.options = options;
     this.actions = actions;
+    this.rollout = startRollout(options.rollout ?? NO_PLAN);
   }
 
   get phase(): RolloutPhase | undefined {
@@ -63,12 +64,13 @@ export class Holding {
   }
 
   /** Looks at the run anew. Call it at each change; it comes back by itself when only time passes. */
-  step(run: () => RunState): void {
-    const now = this.now();
-    const wakeAt = this.isConfirmed(run, now) ? this.advance(run(), now) : this.waiting(run(), now);
+  step(): void {
+    const { run } = this.options;
+    const now = this.options.now();
+    const wakeAt = this.isConfirmed(now) ? this.advance(now) : this.waiting(now);
     clearTimeout(this.timer);
     if (wakeAt !== NEVER && run().phase === 'running') {
-      this.timer = setTimeout(() => this.step(run), Math.max(1, Math.ceil(wakeAt - now)));
+      this.timer = setTimeout(() => this.step(), Math.max(1, Math.ceil(wakeAt - now)));
     }
   }
 
@@ -76,9 +78,9 @@ export class Holding {
     clearTimeout(this.timer);
   }
 
-  private advance(run: RunState, now: Millis): Millis {
+  private advance(now: Millis): Millis {
     const before = this.rollout.begun;
-    const step = stepRollout(this.rollout, run, now);
+    const step = stepRollout(this.rollout, this.options.run(), now);
     this.rollout = step.rollout;
     if (step.rollout.begun > before) this.actions.batchBegins();
     for (const node of step.release) this.actions.release(node);
@@ -88,7 +90,8 @@ export class Holding {
   }
 
   /** Before the confirmation is there: shows where the rollout stands, and says when the wait for answers ends. */
-  private waiting(run: RunState, now: Millis): Millis {
+  private waiting(now: Millis): Millis {
+    const run = this.options.run();
     const { phase } = stepRollout(this.rollout, run, now);
     const isRunning = run.phase === 'running';
     const until = isRunning && this.answer === 'none' ? gatheredAt(run) : NEVER;
@@ -113,28 +116,29 @@ export class Holding {
    * Whether those who are held may go as far as the operator is concerned. Who accepts late counts as well: the node with
    * which there are too many is held, and the question comes then.
    */
-  private isConfirmed(run: () => RunState, now: Millis): boolean {
-    const { confirm } = this;
+  private isConfirmed(now: Millis): boolean {
+    const { confirm } = this.options;
+    const run = this.options.run();
     if (confirm === undefined || this.answer === 'yes') return true;
-    if (this.answer !== 'none' || run().phase !== 'running') return false;
-    if (run().targets.size <= confirm.above) return true;
-    if (!isGathered(run(), now)) return false;
-    const facts = factsOf(run());
+    if (this.answer !== 'none' || run.phase !== 'running') return false;
+    if (run.targets.size <= confirm.above) return true;
+    if (!isGathered(run, now)) return false;
+    const facts = factsOf(run);
     if (facts.count <= confirm.above || facts.notReadOnly === 0) return true;
     this.answer = 'asking';
     this.actions.asking(true);
     confirm.ask(facts).then(
-      (isYes) => this.answered(isYes, run),
-      () => this.answered(false, run),
+      (isYes) => this.answered(isYes),
+      () => this.answered(false),
     );
     return false;
   }
 
-  private answered(isYes: boolean, run: () => RunState): void {
+  private answered(isYes: boolean): void {
     this.answer = isYes ? 'yes' : 'no';
-    if (run().phase !== 'running') return;
+    if (this.options.run().phase !== 'running') return;
     this.actions.asking(false);
-    if (isYes) this.step(run);
+    if (isYes) this.step();
     else this.actions.halt('not confirmed');
   }
 }

@@ -47,7 +47,10 @@ export interface LaunchRequest {
   readonly explainOnly?: boolean | undefined;
   readonly rollout?: RolloutPlan | undefined;
   readonly confirm?: Confirmation | undefined;
-  /** Every event of the run, after it was applied; `data` with output events. False: the reader is slow. */
+  /**
+   * Every event of the run, after it was applied; `data` with output events. The first may come before `launch` resolves.
+   * False: the reader is slow.
+   */
   onEvent(state: RunState, event: RunEvent, data?: Uint8Array): boolean;
   /** Calls back when the reader has caught up. */
   onReaderReady?(listener: () => void): void;
@@ -86,8 +89,8 @@ export async function openAsker(options: {
 
 /**
  * Signs the command and has the agent spread it, over a control connection that lasts as long as the run. Throws
- * FanoutError: CONFIG when the agent belongs to no environment, COMMAND_REFUSED when no node could read the command, and
- * what the agent says.
+ * FanoutError: CONFIG when the agent belongs to no environment, COMMAND_REFUSED when no node could read the command,
+ * INTEGRITY when the file of pins is broken, and what the agent says.
  */
 export async function launch(asker: Asker, request: LaunchRequest): Promise<LaunchedRun> {
   const { info, address, knownNodes } = asker;

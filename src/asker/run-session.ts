@@ -80,7 +80,7 @@ export class RunSession {
     options.onReaderReady(() => this.answers.resume());
     this.armTimer();
     this.holding = this.holdingFor(options);
-    this.holding?.step(() => this.state);
+    this.holding?.step();
   }
 
   /** Where the rollout stands; undefined for a run without one. */
@@ -103,9 +103,9 @@ export class RunSession {
     if (this.cancelTimers.has(node) || this.state.phase !== 'running') return;
     this.apply({ kind: 'cancel', node });
     if (this.state.targets.get(node)?.cancelling !== true) return this.answers.close(node);
-    this.answers.resume();
-    this.answers.send(node, { kind: 'cancel' });
+    this.answers.cancel(node);
     const over = (): void => {
+      if (this.state.targets.get(node)?.cancelling !== true) return;
       this.apply({ kind: 'cancel-over', node });
       this.answers.close(node);
     };
@@ -120,6 +120,7 @@ export class RunSession {
     if (this.state.phase !== 'running') return;
     this.isDeadlineMoved = true;
     this.setDeadline(timeoutMs);
+    if (this.isOverdue()) return this.stop({ kind: 'timeout' });
     for (const { name, state } of this.state.targets.values())
       if (state === 'running') this.sendDeadline(name);
   }
@@ -139,19 +140,22 @@ export class RunSession {
   private holdingFor(options: RunSessionOptions): Holding | undefined {
     const { rollout, confirm, explainOnly, now } = options;
     if (explainOnly === true || (rollout === undefined && confirm === undefined)) return undefined;
-    return new Holding({ rollout, confirm }, now, {
-      batchBegins: () => {
-        if (!hasBatches(rollout)) return;
-        this.isDeadlineMoved = false;
-        this.setDeadline(Math.round(now() - this.state.startedAt) + options.timeoutMs);
+    return new Holding(
+      { rollout, confirm, now, run: () => this.state },
+      {
+        batchBegins: () => {
+          if (!hasBatches(rollout)) return;
+          this.isDeadlineMoved = false;
+          this.setDeadline(Math.round(now() - this.state.startedAt) + options.timeoutMs);
+        },
+        release: (node) => this.release(node),
+        halt: (reason) => this.halt(reason),
+        asking: (isAsking) => this.pause(isAsking),
+        phase: (phase) => {
+          if (rollout !== undefined) options.onPhase?.(phase);
+        },
       },
-      release: (node) => this.release(node),
-      halt: (reason) => this.halt(reason),
-      asking: (isAsking) => this.pause(isAsking),
-      phase: (phase) => {
-        if (rollout !== undefined) options.onPhase?.(phase);
-      },
-    });
+    );
   }
 
   /** What a node says, in the words of the run model. False: the reader is slow. */
@@ -213,6 +217,8 @@ export class RunSession {
   }
 
   private release(node: string): void {
+    // Whoever hears of the events may have stopped the run at the one before.
+    if (this.state.phase !== 'running' || this.state.targets.get(node)?.state !== 'accepted') return;
     this.answers.send(node, { kind: 'go' });
     this.apply({ kind: 'started', node });
     if (this.isDeadlineMoved) this.sendDeadline(node);
@@ -239,10 +245,13 @@ export class RunSession {
   private sendDeadline(node: string): void {
     const { targets, startedAt, timeoutMs } = this.state;
     const begunAt = targets.get(node)?.startedAt;
-    // A moment that has passed comes as "cancel".
-    if (begunAt === undefined || startedAt + timeoutMs <= this.options.now()) return;
+    if (begunAt === undefined || this.isOverdue()) return;
     const allowedMs = Math.max(1, Math.round(startedAt + timeoutMs - begunAt));
     this.answers.send(node, { kind: 'deadline', timeoutMs: allowedMs });
+  }
+
+  private isOverdue(): boolean {
+    return this.state.startedAt + this.state.timeoutMs <= this.options.now();
   }
 
   private armTimer(): void {
@@ -279,21 +288,17 @@ export class RunSession {
     this.state = reduceRun(this.state, event, this.options.now());
     const isReady = this.options.onEvent(this.state, event, data);
     if (this.state.phase === 'ended') this.end();
-    else if (!UNREMARKABLE.includes(event.kind)) this.look();
+    else if (!UNREMARKABLE.includes(event.kind)) this.holding?.step();
     return isReady;
   }
 
   private end(): void {
     for (const timer of [this.timer, this.graceTimer, ...this.cancelTimers.values()]) clearTimeout(timer);
     clearInterval(this.holdTimer);
-    this.look();
+    this.holding?.step();
     this.holding?.stop();
     this.answers.closeAll();
     this.finish(this.state);
-  }
-
-  private look(): void {
-    this.holding?.step(() => this.state);
   }
 }
 
