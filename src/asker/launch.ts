@@ -6,44 +6,56 @@ import { signCommand } from '../identity/envelope.ts';
 import { KnownNodes } from '../identity/known-nodes.ts';
 import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
 import { keyId } from '../identity/ssh-key.ts';
+import { toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { ControlAddress } from '../net/control-address.ts';
 import { mayMatchName, type Selector, selectorText } from '../policy/selector.ts';
 import type { RpcClient } from '../rpc/client.ts';
-import type { AgentInfo } from '../rpc/replies.ts';
+import type { AgentInfo, RunRecord } from '../rpc/replies.ts';
 import type { RunEvent, RunState } from '../run/model.ts';
-import type { RolloutPlan } from '../run/rollout.ts';
+import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
 import { agentAddress, connectAgent, openAnswer } from './connect.ts';
+import type { Confirmation } from './holding.ts';
 import { configPath, identityPath } from './paths.ts';
 import { RunSession } from './run-session.ts';
-import type { Confirmation } from './start-gate.ts';
 
 /** How long a signed command may travel. Nodes accept no more than their policy's maximum, a minute by default. */
 const TTL_SECONDS = 60;
 
-/** An operator at their agent: who they are, and whom they have met. */
+/** An operator with a key, in conversation with an agent. */
 export interface Asker {
   readonly address: ControlAddress;
   readonly client: RpcClient;
   readonly info: AgentInfo;
+  /** The private half signs in this process and never leaves it. */
   readonly key: OperatorKey;
   readonly knownNodes: KnownNodes;
 }
 
-/** Loads the operator's key and connects to the agent. Throws FanoutError. The caller closes `client`. */
-export async function openAsker(options: { rpcAddr?: string; identity?: string }): Promise<Asker> {
-  const key = loadOperatorKey(identityPath(options.identity));
-  const address = agentAddress(options.rpcAddr);
-  const client = await connectAgent(address);
-  try {
-    const info = await client.info();
-    if (info.environment === '') throw withoutEnvironment(info.node);
-    return { address, client, info, key, knownNodes: openKnownNodes() };
-  } catch (error) {
-    client.close();
-    throw error;
-  }
+/** What is to be run, where and how. */
+export interface LaunchRequest {
+  /** Of `newRunId`, when the run is to be written down from its first event on. */
+  readonly id?: Uint8Array;
+  readonly argv: readonly string[];
+  readonly selector: Selector;
+  readonly targets: readonly string[];
+  readonly timeoutMs: Millis;
+  /** How long the command may take on each node: `timeoutMs` unless it is given. */
+  readonly limitMs?: Millis | undefined;
+  /** The nodes only say whether they would run it. */
+  readonly explainOnly?: boolean | undefined;
+  readonly rollout?: RolloutPlan | undefined;
+  readonly confirm?: Confirmation | undefined;
+  /**
+   * Every event of the run, after it was applied; `data` with output events. The first may come before `launch` resolves.
+   * False: the reader is slow.
+   */
+  onEvent(state: RunState, event: RunEvent, data?: Uint8Array): boolean;
+  /** Calls back when the reader has caught up. */
+  onReaderReady?(listener: () => void): void;
+  /** A rollout is somewhere else now. */
+  onPhase?(phase: RolloutPhase): void;
 }
 
 /** The id of a run that is to be launched: 16 random bytes that nobody has used before. */
@@ -51,37 +63,83 @@ export function newRunId(): Uint8Array {
   return new Uint8Array(randomBytes(16));
 }
 
-export interface LaunchRequest {
-  /** Of `newRunId`, so that the run can be written down from its first event on. */
-  readonly id: Uint8Array;
-  readonly argv: readonly string[];
-  readonly selector: Selector;
-  readonly targets: readonly string[];
-  readonly timeoutMs: Millis;
-  /** Only ask the nodes whether they would run it: each target ends as allowed, denied, ... */
-  readonly explainOnly?: boolean;
-  readonly rollout?: RolloutPlan | undefined;
-  readonly confirm?: Confirmation | undefined;
-  /** Every event after it was applied; `data` with output. False holds the node back until the reader is ready. */
-  readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
-  readonly onReaderReady?: (listener: () => void) => void;
-}
-
+/** A run under way. */
 export interface LaunchedRun {
+  /** 32 hex digits. */
+  readonly id: string;
   readonly session: RunSession;
-  /** Resolves when every target has ended. */
+  /** Resolves when every target has ended. Never rejects. */
   readonly ended: Promise<RunState>;
 }
 
 /**
- * Signs a command and sends it. The run has a control connection of its own, with which it lives and dies: what runs on the
- * nodes ends when this process does. Throws FanoutError when it could not be sent.
+ * Loads the operator's key and pins and connects to the agent. Close `client` in the end. Throws FanoutError for a key
+ * or a file of pins that cannot be used, and AGENT_UNREACHABLE.
+ */
+export async function openAsker(options: {
+  rpcAddr?: string | undefined;
+  identity?: string | undefined;
+}): Promise<Asker> {
+  const key = loadOperatorKey(identityPath(options.identity));
+  const knownNodes = openKnownNodes();
+  const address = agentAddress(options.rpcAddr);
+  const client = await connectAgent(address);
+  try {
+    const info = await client.info();
+    if (info.environment === '') throw withoutEnvironment(info.node);
+    return { address, client, info, key, knownNodes };
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+/**
+ * Signs the command and has the agent spread it, over a control connection that lasts as long as the run. Throws
+ * FanoutError: COMMAND_REFUSED when no node could read the command,
+ * INTEGRITY when the file of pins is broken, and what the agent says.
  */
 export async function launch(asker: Asker, request: LaunchRequest): Promise<LaunchedRun> {
-  const { info, key, address } = asker;
-  const { id, argv, selector, targets, timeoutMs, explainOnly = false } = request;
+  const { info, address, knownNodes } = asker;
+  // Another process of this operator may have met nodes since, or the operator may have removed a line.
+  knownNodes.refresh();
   const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
-  const envelope = signCommand(
+  const id = request.id ?? newRunId();
+  const { targets, timeoutMs, selector } = request;
+  const envelope = sealRequest(asker, request, { id, replyKey: reply.publicKey });
+  const client = await connectAgent(address);
+  let hasFailed = false;
+  const session = new RunSession({
+    ...request,
+    environment: info.environment,
+    requestId: id,
+    replySecret: reply.secret,
+    knownNodes,
+    // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
+    mayJoin: (node) => request.explainOnly !== true && mayMatchName(selector, node),
+    now: () => performance.now(),
+    onEvent: (state, event, data) => hasFailed || request.onEvent(state, event, data),
+    onReaderReady: (listener) => request.onReaderReady?.(listener),
+    onPhase: (phase) => request.onPhase?.(phase),
+  });
+  void client.closed.then(() => session.event({ kind: 'agent-lost' }));
+  const ended = session.ended.finally(() => client.close());
+  try {
+    await client.run({ run: id, envelope, targets, timeoutMs }, (record) => heard(record, session, address));
+  } catch (error) {
+    hasFailed = true;
+    client.close();
+    throw error;
+  }
+  return { id: toHex(id), session, ended };
+}
+
+function sealRequest(
+  { info, key }: Asker,
+  { selector, argv, timeoutMs, limitMs, explainOnly }: LaunchRequest,
+  { id, replyKey }: { id: Uint8Array; replyKey: Uint8Array },
+): Uint8Array {
+  return signCommand(
     {
       version: 2,
       cluster: info.cluster,
@@ -92,45 +150,21 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
       id,
       selector: selectorText(selector),
       argv,
-      replyKey: reply.publicKey,
+      replyKey,
       replyHost: info.addr,
       replyPort: info.port,
-      timeoutMs,
-      explainOnly,
+      timeoutMs: limitMs ?? timeoutMs,
+      explainOnly: explainOnly === true,
     },
     key.sign,
   );
-  const client = await connectAgent(address);
-  const session = new RunSession({
-    targets,
-    timeoutMs,
-    environment: info.environment,
-    requestId: id,
-    replySecret: reply.secret,
-    knownNodes: asker.knownNodes,
-    // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
-    mayJoin: (node) => !explainOnly && mayMatchName(selector, node),
-    now: () => performance.now(),
-    explainOnly,
-    rollout: request.rollout,
-    confirm: request.confirm,
-    onEvent: request.onEvent,
-    onReaderReady: request.onReaderReady ?? (() => {}),
-  });
-  const ended = session.ended.finally(() => client.close());
-  try {
-    await client.run({ run: id, envelope, targets, timeoutMs }, (record) => {
-      if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
-      else if (record.kind === 'member')
-        session.event({ kind: 'member', node: record.name, status: record.status });
-      else void fetchAnswer(address, record.stream, session);
-    });
-  } catch (error) {
-    session.event({ kind: 'agent-lost' });
-    throw error;
-  }
-  void client.closed.then(() => session.event({ kind: 'agent-lost' }));
-  return { session, ended };
+}
+
+function heard(record: RunRecord, session: RunSession, address: ControlAddress): void {
+  if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
+  else if (record.kind === 'member') {
+    session.event({ kind: 'member', node: record.name, status: record.status });
+  } else void fetchAnswer(address, record.stream, session);
 }
 
 /** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */

@@ -1,71 +1,129 @@
 import type { Millis } from '../lib/time.ts';
 import type { Selector } from '../policy/selector.ts';
-import type { RunState, Target } from '../run/model.ts';
-import { type Asker, launch, newRunId } from './launch.ts';
+import { exitCode, type RunEvent, type RunState, type Target } from '../run/model.ts';
+import { type Asker, type LaunchedRun, launch } from './launch.ts';
 
 /** How long the nodes have to say what they would do. */
-const PLAN_TIMEOUT_MS: Millis = 5000;
+const WAIT_MS: Millis = 5000;
 
-export const VERDICTS = ['untrusted', 'denied', 'failed', 'silent', 'allowed'] as const;
-export type PlanVerdict = (typeof VERDICTS)[number];
+/** What a node would do, from the worst: `failed` cannot start it, `silent` gave no answer. */
+export const PLAN_VERDICTS = ['untrusted', 'failed', 'silent', 'denied', 'allowed'] as const;
+export type PlanVerdict = (typeof PLAN_VERDICTS)[number];
 
-/** Nodes that say the same. */
+/** What one node would do. Texts are the node's own and not fit for a terminal yet. */
+export interface PlanTarget {
+  readonly name: string;
+  readonly verdict: PlanVerdict;
+  /** The rule that decides, '' when none does. */
+  readonly rule: string;
+  readonly reason: string;
+  readonly hint: string;
+  /** The rest is known of those that allow it. */
+  readonly readOnly: boolean | undefined;
+  /** The program's real path there. */
+  readonly program: string;
+  readonly sandbox: string;
+  /** How long it may take there. */
+  readonly limitMs: Millis | undefined;
+}
+
+/** Nodes that would do the same for the same reason. */
 export interface PlanGroup {
   readonly verdict: PlanVerdict;
   readonly rule: string;
   readonly reason: string;
-  /** The rule says that it changes nothing. */
-  readonly readOnly: boolean;
-  /** How long its policy lets it run there; undefined when it does not. */
-  readonly limitMs: Millis | undefined;
+  readonly readOnly: boolean | undefined;
   readonly names: readonly string[];
 }
 
-export interface Plan {
-  /** The worst first. */
-  readonly result: Promise<readonly PlanGroup[]>;
+export interface RunPlan {
+  /** In the order of the targets. */
+  readonly targets: readonly PlanTarget[];
+  /** The worst first, then the larger. */
+  readonly groups: readonly PlanGroup[];
+  readonly counts: Readonly<Record<PlanVerdict, number>>;
+  /** 0 everybody allows it, 5 somebody denies, 4 somebody is silent or could not start it, 7 somebody is not trusted, 3 nobody. */
+  readonly exitCode: number;
+}
+
+export interface PlanRequest {
+  readonly argv: readonly string[];
+  readonly selector: Selector;
+  readonly targets: readonly string[];
+  /** Of the run that is planned: a node's limit is no longer than this. */
+  readonly timeoutMs: Millis;
+  /** How long to wait for the answers: 5 s unless it is given. */
+  readonly waitMs?: Millis | undefined;
+}
+
+/** A question under way. */
+export interface Planning {
+  /** Undefined when it was aborted. Rejects as `launch` does. */
+  readonly plan: Promise<RunPlan | undefined>;
   /** Nobody wants to know any more. */
-  readonly abort: () => void;
+  abort(): void;
 }
 
-/** Asks each target what it would do with a command. Nothing runs. Throws FanoutError when it could not be asked. */
-export async function planRun(
-  asker: Asker,
-  request: { argv: readonly string[]; selector: Selector; targets: readonly string[] },
-): Promise<Plan> {
-  const onEvent = (): boolean => true;
-  const asked = { id: newRunId(), timeoutMs: PLAN_TIMEOUT_MS, explainOnly: true, onEvent };
-  const run = await launch(asker, { ...request, ...asked });
-  return { result: run.ended.then(planGroups), abort: () => run.session.interrupt() };
+/** Asks the nodes what they would do with a command. Nothing runs. */
+export function planRun(asker: Asker, request: PlanRequest): Planning {
+  let isAborted = false;
+  let run: LaunchedRun | undefined;
+  const ask = async (): Promise<RunPlan | undefined> => {
+    const programs = new Map<string, { program: string; sandbox: string }>();
+    run = await launch(asker, {
+      ...request,
+      timeoutMs: request.waitMs ?? WAIT_MS,
+      limitMs: request.timeoutMs,
+      explainOnly: true,
+      onEvent: (_state: RunState, event: RunEvent) => {
+        if (event.kind === 'accepted') programs.set(event.node, event);
+        return true;
+      },
+    });
+    if (isAborted) run.session.interrupt();
+    const state = await run.ended;
+    return isAborted ? undefined : planOf(state, programs);
+  };
+  return {
+    plan: ask(),
+    abort: () => {
+      isAborted = true;
+      run?.session.interrupt();
+    },
+  };
 }
 
-/** What the targets of a run that only asked have said, alike ones together. */
-export function planGroups(run: RunState): readonly PlanGroup[] {
+function planOf(
+  state: RunState,
+  programs: ReadonlyMap<string, { program: string; sandbox: string }>,
+): RunPlan {
+  const targets = [...state.targets.values()].map((target): PlanTarget => {
+    const { name, rule, reason, hint, readOnly, limitMs } = target;
+    const { program = '', sandbox = '' } = programs.get(name) ?? {};
+    return { name, verdict: verdictOf(target), rule, reason, hint, readOnly, program, sandbox, limitMs };
+  });
+  const counts = Object.fromEntries(PLAN_VERDICTS.map((verdict) => [verdict, 0])) as Record<
+    PlanVerdict,
+    number
+  >;
+  for (const { verdict } of targets) counts[verdict]++;
+  return { targets, groups: groupTargets(targets), counts, exitCode: exitCode(state) };
+}
+
+function verdictOf({ state }: Target): PlanVerdict {
+  if (state === 'allowed' || state === 'denied' || state === 'failed' || state === 'untrusted') return state;
+  return 'silent';
+}
+
+/** The targets in groups: the worst first, then the larger, then in the order of the targets. */
+export function groupTargets(targets: readonly PlanTarget[]): PlanGroup[] {
   const groups = new Map<string, PlanGroup & { names: string[] }>();
-  for (const target of run.targets.values()) {
-    const group = groupOf(target);
-    const key = JSON.stringify(group);
-    const known = groups.get(key);
-    if (known === undefined) groups.set(key, { ...group, names: [target.name] });
-    else known.names.push(target.name);
+  for (const { name, verdict, rule, reason, readOnly } of targets) {
+    const key = JSON.stringify([verdict, rule, reason, readOnly]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { verdict, rule, reason, readOnly, names: [name] });
+    else group.names.push(name);
   }
-  const rank = ({ verdict }: PlanGroup): number => VERDICTS.indexOf(verdict);
-  return [...groups.values()].sort((a, b) => rank(a) - rank(b) || a.names.length - b.names.length);
-}
-
-function groupOf(target: Target): Omit<PlanGroup, 'names'> {
-  const { rule, reason, limitMs } = target;
-  const readOnly = target.readOnly === true;
-  switch (target.state) {
-    case 'allowed':
-      return { verdict: 'allowed', rule, reason: '', readOnly, limitMs };
-    case 'denied':
-      return { verdict: 'denied', rule, reason, readOnly: false, limitMs: undefined };
-    case 'failed':
-      return { verdict: 'failed', rule: '', reason, readOnly: false, limitMs: undefined };
-    case 'untrusted':
-      return { verdict: 'untrusted', rule: '', reason, readOnly: false, limitMs: undefined };
-    default:
-      return { verdict: 'silent', rule: '', reason, readOnly: false, limitMs: undefined };
-  }
+  const rank = ({ verdict }: PlanGroup): number => PLAN_VERDICTS.indexOf(verdict);
+  return [...groups.values()].sort((a, b) => rank(a) - rank(b) || b.names.length - a.names.length);
 }

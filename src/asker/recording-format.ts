@@ -55,7 +55,7 @@ const eventSchema = v.variant('kind', [
     limitMs: moment,
   }),
   v.object({ kind: v.literal('started'), node: name }),
-  v.object({ kind: v.literal('would-run'), node: name }),
+  v.object({ kind: v.literal('allowed'), node: name }),
   v.object({
     kind: v.literal('ended'),
     node: name,

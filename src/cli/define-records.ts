@@ -26,9 +26,7 @@ silent or cannot start it.`,
   )
     .argument('[command...]', 'the command, in one piece')
     .addOption(formatOption('text', 'json'))
-    .action((words, options) =>
-      done(import('./plan.ts').then(({ plan }) => plan(words, rest, { record: true, ...options }))),
-    );
+    .action((words, options) => done(import('./plan.ts').then(({ plan }) => plan({ words, rest, options }))));
 
   withOutput(
     sub(

@@ -1,72 +1,76 @@
 import { openAsker } from '../asker/launch.ts';
-import { type PlanGroup, planRun } from '../asker/plan.ts';
+import { type PlanGroup, type PlanVerdict, planRun, type RunPlan } from '../asker/plan.ts';
 import { targetsOf } from '../asker/select.ts';
 import { foldNames } from '../lib/node-set.ts';
 import { safeJson, sanitiseText } from '../lib/sanitise.ts';
-import { formatDuration } from '../lib/time.ts';
-import type { Selector } from '../policy/selector.ts';
-import { argvOf } from './run.ts';
-import { type RunOptions, selectionOf } from './run-flags.ts';
+import { argvOf } from './command-words.ts';
+import { durationOf, type RunOptions, selectionOf } from './run-flags.ts';
+import { formatTable } from './table.ts';
 
-/** `fanout plan "command"`: asks the nodes what they would do. 0: all would run it; 5: some refuse; 4: some are silent. */
-export async function plan(
-  words: readonly string[],
-  rest: readonly string[] | undefined,
-  options: RunOptions,
-): Promise<number> {
-  return printPlan({ argv: argvOf(words, rest), selector: selectionOf(options), options });
-}
-
-export async function printPlan(request: {
-  argv: readonly string[];
-  selector: Selector;
-  options: Pick<RunOptions, 'format' | 'rpcAddr' | 'identity'>;
+/**
+ * `fanout plan "command"` and `--dry-run`: what every matching member would do, and nothing runs. Returns the exit code:
+ * 0 when all would run it, else as that of a run.
+ */
+export async function plan(request: {
+  words: readonly string[];
+  rest: readonly string[] | undefined;
+  options: RunOptions;
 }): Promise<number> {
-  const { argv, selector, options } = request;
+  const { options } = request;
+  const argv = argvOf(request.words, request.rest);
+  const timeoutMs = durationOf('--timeout', options.timeout);
+  const selector = selectionOf(options);
   const asker = await openAsker(options);
   try {
     const targets = targetsOf(selector, await asker.client.members());
-    const asked = await planRun(asker, { argv, selector, targets });
-    process.once('SIGINT', asked.abort);
-    const groups = await asked.result;
-    process.off('SIGINT', asked.abort);
-    const text = options.format === 'json' ? json(argv, groups) : planText(groups);
-    process.stdout.write(`${text}\n`);
-    return codeOf(groups);
+    const planning = planRun(asker, { argv, selector, targets, timeoutMs });
+    const restore = abortOnSignals(() => planning.abort());
+    const result = await planning.plan.finally(restore);
+    if (result === undefined) return 130;
+    process.stdout.write(options.format === 'json' ? planJson(argv, result) : `${planText(result)}\n`);
+    return result.exitCode;
   } finally {
     asker.client.close();
   }
 }
 
-function json(argv: readonly string[], groups: readonly PlanGroup[]): string {
-  return safeJson({ argv, exit: codeOf(groups), groups }, 2);
-}
-
-const WORDS = {
+const VERDICTS: Readonly<Record<PlanVerdict, string>> = {
   untrusted: 'NOT TRUSTED',
+  failed: 'could not start it',
+  silent: 'no answer',
   denied: 'denied',
-  failed: 'cannot start it',
-  silent: 'silent',
   allowed: 'allowed',
 };
 
-/** The verdicts as text, the worst first: how many, by which rule, why, and who. */
-function planText(groups: readonly PlanGroup[]): string {
-  const lines = groups.map((group) => {
-    const { verdict, rule, reason, readOnly, limitMs, names } = group;
-    const by = rule === '' ? '' : ` by rule "${rule}"`;
-    const why = reason === '' ? '' : `: ${reason}`;
-    const how = verdict === 'allowed' ? `, ${readOnly ? 'read-only' : 'may change things'}` : '';
-    const limit = limitMs === undefined ? '' : `, ${formatDuration(limitMs)} at most`;
-    const count = `${names.length} ${WORDS[verdict]}`;
-    return `${sanitiseText(`${count}${by}${how}${limit}${why}`)}\n  ${sanitiseText(foldNames(names))}`;
-  });
-  return [...lines, 'Nothing was run.'].join('\n');
+/** A table with a row for each group, the worst first, and a line that counts. Fit for a terminal. */
+export function planText({ groups, targets, counts }: RunPlan): string {
+  const rows = groups.map((group) => [
+    String(group.names.length),
+    VERDICTS[group.verdict],
+    sanitiseText(foldNames(group.names)),
+    whyText(group),
+  ]);
+  const table = formatTable([['COUNT', 'VERDICT', 'NODES', 'WHY'], ...rows]);
+  const changing = targets.filter(({ verdict, readOnly }) => verdict === 'allowed' && readOnly === false);
+  const would = `${counts.allowed} of ${targets.length} would run it`;
+  const effect = changing.length === 0 ? '' : `, on ${changing.length} it may change something`;
+  return `${table}\n${would}${effect}`;
 }
 
-function codeOf(groups: readonly PlanGroup[]): number {
-  const has = (verdict: PlanGroup['verdict']): boolean => groups.some((group) => group.verdict === verdict);
-  if (has('untrusted')) return 7;
-  if (has('silent') || has('failed')) return 4;
-  return has('denied') ? 5 : 0;
+function whyText({ verdict, rule, reason, readOnly }: PlanGroup): string {
+  const by = rule === '' ? '' : `rule "${sanitiseText(rule)}"`;
+  const effect = verdict !== 'allowed' ? '' : readOnly === true ? 'read-only' : 'may change something';
+  return [by, effect, sanitiseText(reason)].filter((part) => part !== '').join(': ');
+}
+
+function planJson(argv: readonly string[], { targets, groups, counts, exitCode }: RunPlan): string {
+  return `${safeJson({ argv, exit: exitCode, counts, groups, nodes: targets })}\n`;
+}
+
+function abortOnSignals(abort: () => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.once(signal, abort);
+  return () => {
+    for (const signal of signals) process.off(signal, abort);
+  };
 }

@@ -1,13 +1,11 @@
 import { constants } from 'node:os';
+import type { Confirmation } from '../asker/holding.ts';
 import { Keeper } from '../asker/keep.ts';
 import { type Asker, launch, newRunId, openAsker } from '../asker/launch.ts';
 import type { RunSession } from '../asker/run-session.ts';
 import { targetsOf } from '../asker/select.ts';
-import type { Confirmation } from '../asker/start-gate.ts';
 import { toHex } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
-import { checkArgv, parseCommandString } from '../policy/command-string.ts';
 import { commandText } from '../policy/command-text.ts';
 import { type Selector, selectorText } from '../policy/selector.ts';
 import { LiveSink, liveText } from '../report/live-line.ts';
@@ -15,6 +13,7 @@ import { createRenderer, type OutputOptions } from '../report/renderers.ts';
 import { exitCode, type RunState } from '../run/model.ts';
 import { maxRemoteCode } from '../run/remote-code.ts';
 import type { RolloutPlan } from '../run/rollout.ts';
+import { argvOf } from './command-words.ts';
 import { confirmByCount } from './confirm.ts';
 import { durationOf, outputOptionsOf, type RunOptions, rolloutOf, selectionOf } from './run-flags.ts';
 import { StandardSink } from './standard-sink.ts';
@@ -38,8 +37,8 @@ export async function run(request: {
   const rollout = rolloutOf(options);
   const selector = selectionOf(options);
   if (options.dryRun === true) {
-    const { printPlan } = await import('./plan.ts');
-    return printPlan({ argv, selector, options });
+    const { plan } = await import('./plan.ts');
+    return plan(request);
   }
   const asker = await openAsker(options);
   try {
@@ -71,6 +70,7 @@ async function carryOut(asker: Asker, run: Prepared): Promise<number> {
   const id = newRunId();
   const keeper = options.record ? keeperFor(id, asker, run) : undefined;
   let last: RunState | undefined;
+  const asking = { now: false };
   const launched = await launch(asker, {
     id,
     argv,
@@ -78,7 +78,7 @@ async function carryOut(asker: Asker, run: Prepared): Promise<number> {
     targets,
     timeoutMs,
     rollout: run.rollout,
-    confirm: confirmationFor(options, argv, live),
+    confirm: confirmationFor(options, argv, live, asking),
     onEvent: (state, event, data) => {
       last = state;
       renderer.event(state, event, data);
@@ -91,7 +91,9 @@ async function carryOut(asker: Asker, run: Prepared): Promise<number> {
   const timer =
     live === undefined
       ? undefined
-      : setInterval(() => drawLive(live, last, launched.session), LIVE_LINE_EVERY_MS);
+      : setInterval(() => {
+          if (!asking.now) drawLive(live, last, launched.session);
+        }, LIVE_LINE_EVERY_MS);
   const state = await launched.ended;
   clearInterval(timer);
   live?.show('');
@@ -121,8 +123,8 @@ function keeperFor(id: Uint8Array, asker: Asker, run: Prepared): Keeper {
 }
 
 function drawLive(live: LiveSink, state: RunState | undefined, session: RunSession): void {
-  if (state === undefined || session.isAsking) return;
-  live.show(liveText(state, session.phase, performance.now(), process.stderr.columns ?? 80));
+  if (state === undefined) return;
+  live.show(liveText(state, session.rolloutPhase, performance.now(), process.stderr.columns ?? 80));
 }
 
 /** Only somebody who sits there can be asked; a script has been told what it does. */
@@ -130,13 +132,17 @@ function confirmationFor(
   options: RunOptions,
   argv: readonly string[],
   live: LiveSink | undefined,
+  asking: { now: boolean },
 ): Confirmation | undefined {
   if (options.yes === true || !isInteractive()) return undefined;
   return {
     above: CONFIRM_ABOVE,
     ask: (facts) => {
       live?.show('');
-      return confirmByCount(commandText(argv), facts);
+      asking.now = true;
+      return confirmByCount(commandText(argv), facts).finally(() => {
+        asking.now = false;
+      });
     },
   };
 }
@@ -160,30 +166,4 @@ function stopOnSignals(session: RunSession, sink: StandardSink): () => void {
 
 function signalNumber(name: string): number {
   return (constants.signals as Readonly<Record<string, number>>)[name] ?? 0;
-}
-
-/** The command of the words, or of what stands after --. Throws FanoutError. */
-export function argvOf(words: readonly string[], rest: readonly string[] | undefined): string[] {
-  if (rest !== undefined) {
-    if (words.length > 0) {
-      throw new FanoutError('USAGE', `"${words[0]}" stands before --, and the command after it`, {
-        hint: 'Give the command once: either quoted, or after --.',
-      });
-    }
-    const unfit = rest.length === 0 ? 'there is no command after --' : checkArgv(rest);
-    if (unfit === undefined) return [...rest];
-    throw new FanoutError('COMMAND_REFUSED', unfit, { hint: 'For example: fanout -- df -h /' });
-  }
-  if (words.length === 1) return parseCommandString(words[0] as string);
-  const command = words.join(' ');
-  throw new FanoutError(
-    'USAGE',
-    words.length === 0 ? 'there is no command' : 'the command came in several pieces',
-    {
-      hint:
-        words.length === 0
-          ? 'For example: fanout "ps ax" --tag role=web'
-          : `Quote it, fanout "${command}", or put -- before it: fanout -- ${command}`,
-    },
-  );
 }

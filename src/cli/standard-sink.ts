@@ -29,9 +29,10 @@ export class StandardSink {
     process.stderr.on('drain', listener);
   }
 
-  /** Called once when the reader of our output has gone. */
+  /** Called once when the reader of our output has gone; at once when it is gone already. */
   onBroken(listener: () => void): void {
-    this.broken.push(listener);
+    if (this.isBroken) listener();
+    else this.broken.push(listener);
   }
 
   /** Resolves when everything that was written has left this process. */

@@ -74,7 +74,7 @@ export class KnownNodes {
    * Reads what was added since the last time: a run that meets a thousand new nodes must not read all of it
    * each time.
    */
-  private refresh(): void {
+  refresh(): void {
     const file = openOwnedFile(this.path, { flags: constants.O_RDONLY, forbidden: 0o022, code });
     if (file === undefined) {
       this.forget(0);

@@ -123,7 +123,9 @@ class Parser {
       throw this.error(start, `more than ${TERMS_MAX} conditions`, 'Select by a tag.');
     if (this.text[start] === '@') return this.saved();
     const first = this.value(true);
-    if (first === '' && this.at === start) throw this.error(start, 'a condition is missing here', EXAMPLES);
+    const isOperator = /^(and|or)$/i.test(first) && /^\w+$/.test(this.text.slice(start, this.at));
+    if (isOperator || (first === '' && this.at === start))
+      throw this.error(start, 'a condition is missing here', EXAMPLES);
     const sign = /^!?=/.exec(this.text.slice(this.at, this.at + 2))?.[0];
     if (sign === undefined) return { kind: 'term', tag: undefined, patterns: this.patterns(start, first) };
     const key = this.text.slice(start, this.at);

@@ -107,7 +107,7 @@ function outcomeOf(target: Target): string | undefined {
       if (target.signal !== null) return `died of ${sanitiseText(target.signal)}${because}`;
       return target.code === 0 && reason === '' ? undefined : `returned ${target.code}${because}`;
     case 'allowed':
-      return `would run it, by rule "${sanitiseText(target.rule)}"`;
+      return `allowed by rule "${sanitiseText(target.rule)}"`;
     case 'denied':
       return target.rule === ''
         ? `denied${because}`
@@ -123,7 +123,7 @@ function outcomeOf(target: Target): string | undefined {
 
 const LABELS: Readonly<Record<FinalState, string>> = {
   exited: 'returned something else',
-  allowed: 'would run it',
+  allowed: 'allowed',
   denied: 'denied',
   failed: 'could not start it',
   'timed-out': 'timed out',

@@ -91,8 +91,8 @@ export type RunEvent =
       readonly limitMs: Millis;
     }
   | { readonly kind: 'started'; readonly node: string }
-  /** It was only asked whether it would run it, and it would. */
-  | { readonly kind: 'would-run'; readonly node: string }
+  /** It was only asked whether it would run the command, and it would. */
+  | { readonly kind: 'allowed'; readonly node: string }
   | {
       readonly kind: 'output';
       readonly node: string;
@@ -207,7 +207,7 @@ function reduceTarget(run: RunState, target: Target, event: TargetEvent, now: Mi
       };
     case 'started':
       return target.state === 'accepted' ? { ...target, state: 'running', startedAt: now } : target;
-    case 'would-run':
+    case 'allowed':
       return target.state === 'accepted' ? final(target, now, 'allowed', '') : target;
     case 'output': {
       const key = event.stream === 'stdout' ? 'stdoutBytes' : 'stderrBytes';

@@ -2,8 +2,8 @@ import type { RunState, Target } from './model.ts';
 
 /**
  * Where a target stands, in the words of the screens and of `--from`: `failed` ran and did not return 0, `not-started`
- * could not be started, `silent` never gave an answer, `held` is accepted and waits for its turn, `allowed` was only asked
- * and would run it.
+ * could not be started, `silent` never gave an answer, `held` is accepted and waits for its turn, `allowed` would run it and was
+ * only asked.
  */
 export const OUTCOMES = [
   'untrusted',

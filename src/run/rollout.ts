@@ -1,61 +1,64 @@
-import { earliest, type Millis, NEVER } from '../lib/time.ts';
+import { type Millis, NEVER } from '../lib/time.ts';
 import { isFinal, type RunState, type Target } from './model.ts';
-import { isError } from './outcome.ts';
+import { isError, outcomeOf } from './outcome.ts';
 
-/** So many nodes, or such a share of all targets. */
+/** How long a rollout waits for the answers of all targets. Then it begins with those that it has. */
+const GATHER_MS: Millis = 2000;
+
+/** So many targets, or so many in a hundred of all targets. */
 export interface Amount {
   readonly value: number;
   readonly unit: 'nodes' | 'percent';
 }
 
-/** How a run goes over its targets. */
+/** In which portions the nodes that accepted are let go. */
 export interface RolloutPlan {
-  /** Nodes in one batch; undefined: all in one. */
+  /** Undefined: no batches. */
   readonly batch: Amount | undefined;
-  /** Between the end of a batch and the start of the next. */
+  /** The pause after the last of a batch has ended. */
   readonly batchSleepMs: Millis;
-  /** Nodes that go first, alone, and must not fail. 0: none. */
+  /** How many go first, alone; none of them may fail. 0: no canary. */
   readonly canary: number;
-  /** More errors than this, and nothing more is started; undefined: whatever happens. */
+  /** When more targets than this have failed, nothing more is started. Undefined: no limit. */
   readonly maxErrors: Amount | undefined;
-  /** Nodes that run at the same time; 0: no limit. */
+  /** Most nodes that run at once. 0: no limit. */
   readonly window: number;
 }
 
-/** Where a rolling run stands, for people. Batches are counted from 1, the canary is batch 0. */
+/** Where a rollout stands, for people. */
 export interface RolloutPhase {
+  /** `gathering`: waits for answers; `sleeping`: between two batches; `done`: nothing more will be let go. */
   readonly kind: 'gathering' | 'running' | 'sleeping' | 'done';
+  /** The batch that runs or ran last, from 1; 0 before the first. */
   readonly batch: number;
+  /** How many there will be if everybody who has not answered yet accepts. */
   readonly batches: number;
   readonly isCanary: boolean;
-  /** While sleeping: when the next batch starts. */
+  /** When the phase ends by itself; NEVER when it hangs on the nodes. */
   readonly until: Millis;
 }
 
-/** What is remembered between two steps. */
+/** A run that lets its nodes go in portions. Immutable. */
 export interface Rollout {
   readonly plan: RolloutPlan;
-  readonly kind: RolloutPhase['kind'];
-  readonly batch: number;
-  readonly until: Millis;
-  /** Those of the current batch that were told to start, and the rest of it that waits for a free place. */
+  readonly isGathered: boolean;
+  /** Batches that have begun, the canary counted in. */
+  readonly begun: number;
+  readonly batch: readonly string[];
   readonly released: ReadonlySet<string>;
-  readonly waiting: readonly string[];
+  /** When the pause after the current batch is over; NEVER while the batch is under way. */
+  readonly nextAt: Millis;
+  readonly isHalted: boolean;
 }
 
+/** What to do now: whom to let go, and whether to halt the run and why. Call again at each change and at `wakeAt`. */
 export interface RolloutStep {
   readonly rollout: Rollout;
-  /** Who may start now. */
-  readonly release: readonly string[];
-  /** Why nothing more may start. */
+  readonly release: string[];
   readonly halt: string | undefined;
+  readonly phase: RolloutPhase;
   readonly wakeAt: Millis;
-  /** A batch has begun with this step: its time counts from now. */
-  readonly hasBegun: boolean;
 }
-
-/** How long the first batch waits for the answers of those that have not said anything yet. */
-const GATHER_MS: Millis = 2000;
 
 /** Reads `5` or `10%`; undefined when it is neither. */
 export function parseAmount(text: string): Amount | undefined {
@@ -66,141 +69,155 @@ export function parseAmount(text: string): Amount | undefined {
   return value <= 100 ? { value, unit: 'percent' } : undefined;
 }
 
+/** The rollout of a run before its first step. It lets nobody go by itself: call `stepRollout`. */
 export function startRollout(plan: RolloutPlan): Rollout {
-  return { plan, kind: 'gathering', batch: 0, until: NEVER, released: new Set(), waiting: [] };
+  const isGathered = plan.batch === undefined && plan.canary === 0 && plan.maxErrors === undefined;
+  const released = new Set<string>();
+  return { plan, isGathered, begun: 0, batch: [], released, nextAt: NEVER, isHalted: false };
 }
 
-/** Whether a plan asks for anything but "all at once". */
-export function isRolling(plan: RolloutPlan): boolean {
-  return plan.batch !== undefined || plan.canary > 0 || plan.maxErrors !== undefined || plan.window > 0;
+/** Whether every target has given an answer, or has had its time for that. */
+export function isGathered(run: RunState, now: Millis): boolean {
+  if (now >= gatheredAt(run)) return true;
+  for (const { state } of run.targets.values()) if (state === 'pending' || state === 'acked') return false;
+  return true;
+}
+
+/** When the wait for answers is over at the latest. */
+export function gatheredAt(run: RunState): Millis {
+  return run.startedAt + GATHER_MS;
 }
 
 /**
- * Decides who may start now. To be called after every event of the run and at `wakeAt`. Before the first batch all
- * targets are heard, so that a run that too many would refuse stops before anything was done. A batch takes, in the order
- * of the targets, those that have accepted; who answers late comes into a later one.
+ * Decides who goes next, in the order of the targets. A batch is picked from those that are held when it begins, and the
+ * next begins once the last of it has ended and the pause is over; who answers late joins a later one.
  */
-export function stepRollout(rollout: Rollout, run: RunState, now: Millis): RolloutStep {
-  const halt = haltReason(rollout, run);
-  if (halt !== undefined || rollout.kind === 'done') return step({ ...rollout, kind: 'done' }, { halt });
-  if (rollout.kind === 'gathering') {
-    const until = run.startedAt + GATHER_MS;
-    if (now < until && [...run.targets.values()].some(isSilent)) return step(rollout, { wakeAt: until });
-    return begin(rollout, run);
-  }
-  if (rollout.kind === 'sleeping') {
-    return now < rollout.until ? step(rollout, { wakeAt: rollout.until }) : begin(rollout, run);
-  }
-  return goOn(rollout, run, now);
+export function stepRollout(before: Rollout, run: RunState, now: Millis): RolloutStep {
+  if (run.phase !== 'running' || before.isHalted) return settled(before, run, now);
+  if (!before.isGathered && !isGathered(run, now)) return settled(before, run, now);
+  const gathered = { ...before, isGathered: true };
+  const halt = reasonToHalt(gathered, run);
+  if (halt !== undefined) return settled({ ...gathered, isHalted: true }, run, now, { halt });
+  const rollout = withBatch(gathered, run, now);
+  const release = nextOf(rollout, run);
+  const released = release.length === 0 ? rollout.released : new Set([...rollout.released, ...release]);
+  return settled({ ...rollout, released }, run, now, { release });
 }
 
-function step(
+function settled(
   rollout: Rollout,
-  rest: { release?: readonly string[]; halt?: string | undefined; wakeAt?: Millis; hasBegun?: boolean },
+  run: RunState,
+  now: Millis,
+  result: { release?: string[]; halt?: string } = {},
 ): RolloutStep {
-  const { release = [], halt, wakeAt = NEVER, hasBegun = false } = rest;
-  return { rollout, release, halt, wakeAt: earliest(wakeAt), hasBegun };
+  const phase = phaseOf(rollout, run, now);
+  return { rollout, release: result.release ?? [], halt: result.halt, phase, wakeAt: phase.until };
 }
 
-function isSilent(target: Target): boolean {
-  return target.state === 'pending' || target.state === 'acked';
+/** The rollout with its next batch, when it is time for one. */
+function withBatch(rollout: Rollout, run: RunState, now: Millis): Rollout {
+  if (isOpenEnded(rollout)) return { ...rollout, batch: [...rollout.batch, ...held(rollout, run)] };
+  if (rollout.batch.some((name) => isUnderWay(run, name))) return rollout;
+  const pauseMs = rollout.begun === 0 ? 0 : rollout.plan.batchSleepMs;
+  const nextAt = rollout.nextAt === NEVER ? now + pauseMs : rollout.nextAt;
+  const batch = now < nextAt ? [] : held(rollout, run).slice(0, sizeOf(rollout.plan, rollout.begun, run));
+  if (batch.length === 0) return { ...rollout, nextAt };
+  return { ...rollout, batch, begun: rollout.begun + 1, nextAt: NEVER };
 }
 
-function isHeld(target: Target): boolean {
-  return target.state === 'accepted';
+/** Whoever of the batch may go now. */
+function nextOf(rollout: Rollout, run: RunState): string[] {
+  const { window } = rollout.plan;
+  let room = window === 0 ? NEVER : window;
+  for (const name of rollout.released) if (isUnderWay(run, name)) room--;
+  const waiting = rollout.batch.filter(
+    (name) => !rollout.released.has(name) && isHeld(run.targets.get(name)),
+  );
+  return waiting.slice(0, Math.max(0, room));
 }
 
-/** Within a batch: fills free places; after its last one, the pause and then the next. */
-function goOn(rollout: Rollout, run: RunState, now: Millis): RolloutStep {
-  const running = [...rollout.released].filter((name) => {
-    const target = run.targets.get(name);
-    return target !== undefined && !isFinal(target.state);
-  }).length;
-  const { plan } = rollout;
-  const isOpen = plan.batch === undefined && !isCanaryBatch(rollout);
-  // Without batches whoever accepts later belongs to the same one.
-  const more = isOpen
-    ? [...run.targets.values()]
-        .filter((target) => isHeld(target) && !rollout.released.has(target.name))
-        .map(({ name }) => name)
-    : rollout.waiting;
-  const waiting = more.filter((name) => run.targets.get(name)?.state === 'accepted');
-  const free = plan.window === 0 ? waiting.length : Math.max(0, plan.window - running);
-  const release = waiting.slice(0, free);
-  const next = {
-    ...rollout,
-    released: release.length === 0 ? rollout.released : new Set([...rollout.released, ...release]),
-    waiting: waiting.slice(release.length),
-  };
-  if (release.length > 0 || running > 0 || next.waiting.length > 0 || isOpen) return step(next, { release });
-  if (plan.batchSleepMs === 0) return begin(next, run);
-  // Nobody is left to sleep for.
-  if (run.open === 0) return step({ ...next, kind: 'done' }, {});
-  const until = now + plan.batchSleepMs;
-  return step({ ...next, kind: 'sleeping', until }, { wakeAt: until });
+/** Without a batch size, whoever accepts after the canary belongs to one last batch. */
+function isOpenEnded({ plan, begun }: Rollout): boolean {
+  return plan.batch === undefined && begun > (plan.canary > 0 ? 1 : 0);
 }
 
-function isCanaryBatch(rollout: Rollout): boolean {
-  return rollout.batch === 0 && rollout.plan.canary > 0 && rollout.kind === 'running';
+function sizeOf(plan: RolloutPlan, index: number, run: RunState): number {
+  if (index === 0 && plan.canary > 0) return plan.canary;
+  if (plan.batch === undefined) return NEVER;
+  const { value, unit } = plan.batch;
+  return Math.max(1, unit === 'nodes' ? value : Math.floor((value * run.targets.size) / 100));
 }
 
-/** Starts the next batch with those that have accepted; when nobody has, the next event decides. */
-function begin(rollout: Rollout, run: RunState): RolloutStep {
-  const { plan } = rollout;
-  const held = [...run.targets.values()].filter(isHeld).map(({ name }) => name);
-  if (held.length === 0) return step({ ...rollout, kind: run.open === 0 ? 'done' : rollout.kind }, {});
-  const isFirst = rollout.kind === 'gathering';
-  const isCanary = isFirst && plan.canary > 0;
-  const size = isCanary
-    ? plan.canary
-    : plan.batch === undefined
-      ? held.length
-      : countOf(plan.batch, run.targets.size);
-  const members = held.slice(0, Math.max(1, size));
-  const release = plan.window === 0 ? members : members.slice(0, plan.window);
-  const next: Rollout = {
-    ...rollout,
-    kind: 'running',
-    batch: isCanary ? 0 : rollout.batch + 1,
-    until: NEVER,
-    released: new Set(release),
-    waiting: members.slice(release.length),
-  };
-  return step(next, { release, hasBegun: true });
+/** Those who accepted and were not in a batch yet. */
+function held(rollout: Rollout, run: RunState): string[] {
+  const batch = new Set(rollout.batch);
+  const names: string[] = [];
+  for (const target of run.targets.values()) {
+    const { name } = target;
+    if (isHeld(target) && !rollout.released.has(name) && !batch.has(name)) names.push(name);
+  }
+  return names;
 }
 
-function countOf(amount: Amount, all: number): number {
-  return amount.unit === 'nodes' ? amount.value : Math.floor((all * amount.value) / 100);
+function isHeld(target: Target | undefined): boolean {
+  return target !== undefined && target.state === 'accepted' && !target.cancelling;
 }
 
-function haltReason(rollout: Rollout, run: RunState): string | undefined {
-  const { plan } = rollout;
-  if (isCanaryBatch(rollout)) {
-    for (const name of rollout.released) {
+function isUnderWay(run: RunState, name: string): boolean {
+  const target = run.targets.get(name);
+  return target !== undefined && !isFinal(target.state);
+}
+
+function reasonToHalt(rollout: Rollout, run: RunState): string | undefined {
+  const { plan, released } = rollout;
+  let errors = 0;
+  let waiting = 0;
+  for (const target of run.targets.values()) {
+    if (isError(target)) errors++;
+    if (!isFinal(target.state) && !released.has(target.name)) waiting++;
+  }
+  // Nothing is held back any more, so there is nothing to halt.
+  if (waiting === 0) return undefined;
+  if (plan.canary > 0 && rollout.begun === 1) {
+    for (const name of rollout.batch) {
       const target = run.targets.get(name);
-      if (target !== undefined && isError(target)) return `the canary ${name} failed`;
+      if (target === undefined || !isFinal(target.state) || outcomeOf(target) === 'ok') continue;
+      // A canary that somebody stopped has proved nothing either.
+      return `the canary ${name} ${target.state === 'cancelled' ? 'was stopped' : 'failed'}`;
     }
   }
   if (plan.maxErrors === undefined) return undefined;
-  const errors = [...run.targets.values()].filter(isError).length;
-  if (errors <= countOf(plan.maxErrors, run.targets.size)) return undefined;
-  const most = `${plan.maxErrors.value}${plan.maxErrors.unit === 'percent' ? '%' : ''}`;
-  return `${errors} of ${run.targets.size} failed, and ${most} may`;
+  const { value, unit } = plan.maxErrors;
+  const total = run.targets.size;
+  if (unit === 'nodes' ? errors <= value : errors * 100 <= value * total) return undefined;
+  return `${errors} of ${total} failed, more than --max-errors ${value}${unit === 'percent' ? '%' : ''}`;
 }
 
-/** Where it stands, for people. */
-export function rolloutPhase(rollout: Rollout, run: RunState): RolloutPhase {
-  const { plan, kind, batch, until } = rollout;
-  const rest = Math.max(0, run.targets.size - plan.canary);
-  const batches =
-    plan.batch === undefined ? 0 : Math.ceil(rest / Math.max(1, countOf(plan.batch, run.targets.size)));
-  const upcoming = kind === 'sleeping' ? batch + 1 : batch;
-  const isCanary = isCanaryBatch(rollout);
-  return {
-    kind,
-    batch: upcoming,
-    batches: Math.max(batches, plan.batch === undefined ? 0 : upcoming),
-    isCanary,
-    until,
+function phaseOf(rollout: Rollout, run: RunState, now: Millis): RolloutPhase {
+  const { begun, plan, released, nextAt } = rollout;
+  const batch = new Set(rollout.batch);
+  let waiting = 0;
+  for (const { name, state } of run.targets.values()) {
+    if (!isFinal(state) && !released.has(name) && !batch.has(name)) waiting++;
+  }
+  const phase = (kind: RolloutPhase['kind'], until: Millis): RolloutPhase => {
+    const batches = begun + batchesFor(rollout, run, waiting);
+    return { kind, batch: begun, batches, isCanary: plan.canary > 0 && begun === 1, until };
   };
+  if (rollout.isHalted || run.phase !== 'running') return { ...phase('done', NEVER), batches: begun };
+  if (!rollout.isGathered) return phase('gathering', gatheredAt(run));
+  if (rollout.batch.some((name) => isUnderWay(run, name))) return phase('running', NEVER);
+  if (waiting === 0) return phase('done', NEVER);
+  if (now < nextAt && nextAt !== NEVER) return phase('sleeping', nextAt);
+  return phase('gathering', NEVER);
+}
+
+/** How many more batches take in so many. */
+function batchesFor(rollout: Rollout, run: RunState, waiting: number): number {
+  const { plan, begun } = rollout;
+  const canary = begun === 0 ? Math.min(plan.canary, waiting) : 0;
+  const rest = waiting - canary;
+  const size = sizeOf(plan, 1, run);
+  const batches = rest === 0 || isOpenEnded(rollout) ? 0 : size === NEVER ? 1 : Math.ceil(rest / size);
+  return batches + (canary > 0 ? 1 : 0);
 }

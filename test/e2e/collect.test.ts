@@ -37,14 +37,14 @@ describe('a node that cannot dial its asker', () => {
     const info = await client.info();
     const envelope = signCommand(
       {
-        version: 1,
+        version: 2,
         cluster: info.cluster,
         environment: info.environment,
         keyId: keyId(key.publicKey),
         issuedAt: Math.floor(Date.now() / 1000),
         ttlSeconds: 60,
         id,
-        selector: { tags: [], nodes: ['web1'] },
+        selector: 'node=web1',
         argv: ['echo', 'collected'],
         replyKey: reply.publicKey,
         replyHost: info.addr,

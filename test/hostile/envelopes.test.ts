@@ -94,8 +94,8 @@ describe('a member that holds the cluster key and no operator key', () => {
     rogue.query(web1, rogue.envelope(mallory, PAYLOAD));
     rogue.query(web1, rogue.envelope(alice, PAYLOAD, { environment: 'production' }));
     rogue.query(web1, rogue.envelope(alice, PAYLOAD, { cluster: 'another' }));
-    rogue.query(web1, rogue.envelope(alice, PAYLOAD, { selector: { tags: [], nodes: ['web2'] } }));
-    rogue.query(web1, rogue.envelope(alice, PAYLOAD, { selector: { tags: [['role', 'db']], nodes: [] } }));
+    rogue.query(web1, rogue.envelope(alice, PAYLOAD, { selector: 'node=web2' }));
+    rogue.query(web1, rogue.envelope(alice, PAYLOAD, { selector: 'role=db' }));
     await settled(web1);
     expect(rogue.visits.length - visited, 'only the signed command is answered').toBe(1);
     expect(starts(web1, ...PAYLOAD)).toBe(0);

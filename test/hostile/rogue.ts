@@ -205,14 +205,14 @@ export class Rogue {
   /** The body of a command that the rogue wants run, with answers to itself. */
   body(operator: OperatorKey, argv: readonly string[], fields: Partial<CommandBody> = {}): CommandBody {
     return {
-      version: 1,
+      version: 2,
       cluster: '',
       environment: 'test',
       keyId: keyId(operator.publicKey),
       issuedAt: Math.floor(Date.now() / 1000),
       ttlSeconds: 60,
       id: new Uint8Array(randomBytes(16)),
-      selector: { tags: [], nodes: [] },
+      selector: '',
       argv,
       replyKey: boxKeyPair(new Uint8Array(randomBytes(32))).publicKey,
       replyHost: bytesOf(ROGUE_HOST),

@@ -28,14 +28,14 @@ export const replyKeys = boxKeyPair(seedOf('reply'));
 
 export function bodyOf(publicKey: Uint8Array, changes: Partial<CommandBody> = {}): CommandBody {
   return {
-    version: 1,
+    version: 2,
     cluster: 'c-4f1d',
     environment: 'production',
     keyId: keyId(publicKey),
     issuedAt: 1_763_712_000,
     ttlSeconds: 60,
     id: seedOf('id').subarray(0, 16),
-    selector: { tags: [['role', 'web*']], nodes: ['web-1'] },
+    selector: 'role=web* and node=web-1',
     argv: ['journalctl', '-u', 'nginx.service', '--since=-1h'],
     replyKey: replyKeys.publicKey,
     replyHost: Uint8Array.of(10, 0, 0, 7),

@@ -161,9 +161,19 @@ test('the node hears go and cancel, however they are cut', () => {
       const node = nodeChannel();
       const asker = askerChannel();
       asker.receive(node.hello);
-      const bytes = concatBytes(asker.seal({ kind: 'go' }), asker.seal({ kind: 'cancel' }));
+      const bytes = concatBytes(
+        asker.seal({ kind: 'hold' }),
+        asker.seal({ kind: 'go' }),
+        asker.seal({ kind: 'deadline', timeoutMs: 90_000 }),
+        asker.seal({ kind: 'cancel' }),
+      );
       const words = chunked(bytes, lengths).flatMap((chunk) => node.receive(chunk));
-      expect(words).toEqual([{ kind: 'go' }, { kind: 'cancel' }]);
+      expect(words).toEqual([
+        { kind: 'hold' },
+        { kind: 'go' },
+        { kind: 'deadline', timeoutMs: 90_000 },
+        { kind: 'cancel' },
+      ]);
     }),
     { numRuns: 30 },
   );

@@ -34,7 +34,7 @@ test.each(
     },
   };
   const head = { argv: ['cat'], targets: ['n'], timeoutMs: 1 };
-  const renderer = createRenderer(format, sink, head, {
+  const renderer = createRenderer({ format }, sink, head, {
     stdout: isTerminal,
     stderr: isTerminal,
     colours: isTerminal,

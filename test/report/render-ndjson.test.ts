@@ -65,6 +65,7 @@ test('tells a run from its start to its summary', () => {
     'start',
     'ack web1',
     'accepted web1',
+    'started web1',
     'stdout web1',
     'denied web2',
     'exit web1',
@@ -76,9 +77,9 @@ test('tells a run from its start to its summary', () => {
     sandbox: 'standard',
     firstSeen: true,
   });
-  expect(lines[4]).toMatchObject({ rule: 'never', reason: 'no shells' });
-  expect(lines[5]).toMatchObject({ code: 0, signal: null, cause: 'exit', stdoutBytes: 3 });
-  expect(lines[6]).toMatchObject({ exit: 5, targets: 2, states: { exited: 1, denied: 1 } });
+  expect(lines[5]).toMatchObject({ rule: 'never', reason: 'no shells' });
+  expect(lines[6]).toMatchObject({ code: 0, signal: null, cause: 'exit', stdoutBytes: 3 });
+  expect(lines[7]).toMatchObject({ exit: 5, targets: 2, states: { exited: 1, denied: 1 } });
 });
 
 test('a character that chunks cut in two stays text, and what is no text is base64', () => {

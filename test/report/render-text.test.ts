@@ -59,7 +59,7 @@ test('who did not return 0 is named with the reason, when it happens and at the 
   expect(stderr).toContain('fanout: d died of SIGSEGV\n');
   expect(stderr).toContain('fanout: e unreachable: it never acknowledged the command\n');
   expect(stderr).toContain('0 of 5 ran it and returned 0');
-  expect(stderr).toContain('2 returned something else: a, d');
+  expect(stderr).toContain('2 returned something else: a,d');
   expect(stderr.match(/^fanout: e /gm)?.length).toBe(1);
 });
 

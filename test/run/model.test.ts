@@ -44,6 +44,7 @@ const anyEvent: fc.Arbitrary<RunEvent> = fc.oneof(
     return { kind: 'accepted', node, firstSeen, ...verdict };
   }),
   node.map((node): RunEvent => ({ kind: 'started', node })),
+  node.map((node): RunEvent => ({ kind: 'allowed', node })),
   node.map((node): RunEvent => ({ kind: 'cancel', node })),
   node.map((node): RunEvent => ({ kind: 'cancel-over', node })),
   fc.nat().map((timeoutMs): RunEvent => ({ kind: 'deadline', timeoutMs })),
@@ -122,12 +123,13 @@ describe('for any sequence of events', () => {
     );
   });
 
-  test('the exit code is 0 only when there was a target and every one exited with 0', () => {
+  test('the exit code is 0 only when there was a target and every one exited with 0, or would have been let run', () => {
     fc.assert(
       fc.property(names, fc.array(anyEvent, { maxLength: 60 }), (names, events) => {
         const state = runAfter(names, ...events);
         const isFine = [...state.targets.values()].every(
-          (one) => one.state === 'exited' && one.code === 0 && one.cause === 'exit',
+          (one) =>
+            one.state === 'allowed' || (one.state === 'exited' && one.code === 0 && one.cause === 'exit'),
         );
         if (exitCode(state) === 0) expect(isFine && state.targets.size > 0).toBe(true);
         if (isFine && state.targets.size > 0 && !state.interrupted) expect(exitCode(state)).toBe(0);
@@ -328,6 +330,14 @@ describe('a run is halted', () => {
     expect(state.phase).toBe('ended');
     expect(exitCode(state)).toBe(6);
   });
+});
+
+test('a target that was only asked ends as allowed once it has accepted, and not before', () => {
+  const asked: RunEvent = { kind: 'allowed', node: 'web1' };
+  expect(target(runAfter(['web1'], asked), 'web1').state).toBe('pending');
+  const state = runAfter(['web1'], accepted('web1'), asked);
+  expect(target(state, 'web1')).toMatchObject({ state: 'allowed', rule: 'r' });
+  expect([state.phase, exitCode(state)]).toEqual(['ended', 0]);
 });
 
 test('the timeout moves while the run goes on, and not afterwards', () => {

@@ -45,14 +45,14 @@ beforeEach(() => {
 
 function body(changes: Partial<CommandBody> = {}): CommandBody {
   return {
-    version: 1,
+    version: 2,
     cluster: '',
     environment: 'production',
     keyId: keyId(alice.publicKey),
     issuedAt: NOW_MS / 1000,
     ttlSeconds: 60,
     id: seedOf(`id ${serial++}`).subarray(0, 16),
-    selector: { tags: [['role', 'web']], nodes: [] },
+    selector: 'role=web',
     argv: ['uptime'],
     replyKey: boxKeyPair(seedOf('reply')).publicKey,
     replyHost: Uint8Array.of(127, 0, 0, 1),
@@ -87,8 +87,11 @@ test('what the policy denies is answered with the rule and its reason', () => {
 test.each<[string, Partial<CommandBody>]>([
   ['other-cluster', { cluster: 'elsewhere' }],
   ['other-environment', { environment: 'staging' }],
-  ['not-selected', { selector: { tags: [['role', 'db']], nodes: [] } }],
-  ['not-selected', { selector: { tags: [], nodes: ['web2'] } }],
+  ['not-selected', { selector: 'role=db' }],
+  ['not-selected', { selector: 'node=web2' }],
+  ['selector', { selector: 'role=(' }],
+  ['selector', { selector: 'role = web' }],
+  ['selector', { selector: '@saved' }],
   ['unknown-operator', { keyId: keyId(mallory.publicKey) }],
 ])('%s: ignored, unanswered', (reason, changes) => {
   expect(outcome(gate.admit(signed(changes)))).toBe(`ignored ${reason}`);

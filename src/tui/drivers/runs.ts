@@ -1,14 +1,14 @@
 import { Keeper } from '../../asker/keep.ts';
 import { type Asker, type LaunchedRun, launch, newRunId } from '../../asker/launch.ts';
 import { Outputs } from '../../asker/outputs.ts';
-import { type Plan, planRun } from '../../asker/plan.ts';
+import { type Planning, planRun } from '../../asker/plan.ts';
 import { findRun, RunRecord } from '../../asker/run-record.ts';
 import { toHex } from '../../lib/bytes.ts';
 import { FanoutError } from '../../lib/errors.ts';
 import type { Millis } from '../../lib/time.ts';
 import { commandText } from '../../policy/command-text.ts';
 import { parseSelector } from '../../policy/selector-parser.ts';
-import { exitCode, type RunState } from '../../run/model.ts';
+import { exitCode, type RunState, startRun } from '../../run/model.ts';
 import type { Effect, Message } from '../model/messages.ts';
 
 /** Above so many nodes, what may change things is confirmed by typing their number. */
@@ -36,8 +36,7 @@ export class SessionRuns {
   private readonly dispatch: (message: Message) => void;
   private current: Current | undefined;
   private answerConfirm: ((yes: boolean) => void) | undefined;
-  private plan: Plan | undefined;
-  private planToken = 0;
+  private plan: Planning | undefined;
   private turnStarted: Millis | undefined;
   private onTurn: (() => void)[] = [];
   private flushTimer: NodeJS.Timeout | undefined;
@@ -104,7 +103,7 @@ export class SessionRuns {
       if (!(error instanceof FanoutError)) throw error;
       return this.dispatch({ kind: 'run-failed', reason: error.message.split('\n')[0] ?? '' });
     }
-    const run = current.launched.session.current;
+    const run = current.state ?? startRun(targets, timeoutMs, performance.now());
     current.state = run;
     this.dispatch({
       kind: 'run-opened',
@@ -133,7 +132,7 @@ export class SessionRuns {
     const { current } = this;
     if (current?.state === undefined || current.launched === undefined || !current.hasChanged) return;
     current.hasChanged = false;
-    const phase = current.launched.session.phase;
+    const phase = current.launched.session.rolloutPhase;
     const problem = current.keeper?.problem ?? '';
     this.dispatch({ kind: 'run-changed', id: current.id, run: current.state, phase, problem });
   }
@@ -160,14 +159,11 @@ export class SessionRuns {
   /** Asks the nodes what they would do; what was asked before is of no interest any more. */
   async askVerdict(effect: Extract<Effect, { kind: 'ask-verdict' }>): Promise<void> {
     this.dropVerdict();
-    const { token, argv, selector, targets } = effect;
-    this.planToken = token;
+    const { token, argv, selector, targets, timeoutMs } = effect;
     try {
-      const plan = await planRun(this.asker, { argv, selector: parseSelector(selector), targets });
-      if (this.planToken !== token) return plan.abort();
-      this.plan = plan;
-      const groups = await plan.result;
-      if (this.planToken === token) this.dispatch({ kind: 'verdict', token, groups });
+      this.plan = planRun(this.asker, { argv, selector: parseSelector(selector), targets, timeoutMs });
+      const result = await this.plan.plan;
+      if (result !== undefined) this.dispatch({ kind: 'verdict', token, groups: result.groups });
     } catch (error) {
       if (!(error instanceof FanoutError)) throw error;
       this.dispatch({ kind: 'verdict-failed', token, reason: error.message.split('\n')[0] ?? '' });
@@ -175,7 +171,6 @@ export class SessionRuns {
   }
 
   dropVerdict(): void {
-    this.planToken = -1;
     this.plan?.abort();
     this.plan = undefined;
   }

@@ -1,3 +1,4 @@
+import type { PlanGroup } from '../../asker/plan.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { DiffLine } from '../../run/diff.ts';
 import type { Group } from '../../run/groups.ts';
@@ -68,13 +69,7 @@ export interface TargetsState {
 }
 
 /** One kind of answer to "would you run this?", and who gave it. */
-export interface VerdictGroup {
-  readonly verdict: 'allowed' | 'denied' | 'failed' | 'silent' | 'untrusted';
-  readonly rule: string;
-  readonly reason: string;
-  readonly readOnly: boolean;
-  readonly names: readonly string[];
-}
+export type VerdictGroup = PlanGroup;
 
 export type Verdict =
   | { readonly kind: 'none' }

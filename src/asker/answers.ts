@@ -1,0 +1,187 @@
+import type { KnownNodes } from '../identity/known-nodes.ts';
+import { identityFingerprint } from '../identity/node-key.ts';
+import { AskerChannel, type AskerFrame, type NodeFrame } from '../identity/sealed.ts';
+import type { ByteStream } from '../lib/byte-stream.ts';
+import { equalBytes } from '../lib/bytes.ts';
+import { DecodeError, FanoutError } from '../lib/errors.ts';
+
+export interface AnswersOptions {
+  readonly environment: string;
+  readonly requestId: Uint8Array;
+  readonly replySecret: Uint8Array;
+  readonly knownNodes: KnownNodes;
+  readonly isTarget: (node: string) => boolean;
+  /** Whether a node that is no target may answer all the same: one that joined since, and is meant as well. */
+  readonly mayJoin: (node: string) => boolean;
+}
+
+/** What the streams of a run tell about its nodes. */
+export interface AnswersListener {
+  joinedLate(node: string): void;
+  /** `isFirstSeen`: its key was not known before this run. False holds the node back until `resume`. */
+  frame(node: string, frame: NodeFrame, isFirstSeen: boolean): boolean;
+  untrusted(node: string, reason: string): void;
+  /** Its stream broke before it was closed here. */
+  disconnected(node: string): void;
+}
+
+interface Answer {
+  readonly stream: ByteStream;
+  readonly channel: AskerChannel;
+  /** Known once the greeting opened. Before that the stream is a claim that anybody with the cluster key can make. */
+  node: string | undefined;
+  ended: boolean;
+  /** "cancel" is the last word to a node. */
+  cancelled: boolean;
+}
+
+/** The sealed answers of one run: who greets with which key, what they say, and the asker's words to them. */
+export class Answers {
+  private readonly options: AnswersOptions;
+  private readonly listener: AnswersListener;
+  private readonly answers = new Set<Answer>();
+  /** Who has greeted in this run, and with which key. */
+  private readonly greeted = new Map<string, { identity: Uint8Array; answer: Answer }>();
+  private readonly firstSeen = new Set<string>();
+
+  constructor(options: AnswersOptions, listener: AnswersListener) {
+    this.options = options;
+    this.listener = listener;
+  }
+
+  /** Takes a stream that claims to be a node's answer. */
+  take(stream: ByteStream, early: Uint8Array): void {
+    const { requestId, replySecret } = this.options;
+    const channel = new AskerChannel({ requestId, replySecret });
+    const answer: Answer = { stream, channel, node: undefined, ended: false, cancelled: false };
+    this.answers.add(answer);
+    stream.onClose(() => this.streamClosed(answer));
+    if (early.length > 0) this.received(answer, early);
+    stream.onData((chunk) => this.received(answer, chunk));
+  }
+
+  /** Says something to a node; nothing when it is not there, or was told to stop. */
+  send(node: string, frame: AskerFrame): void {
+    const answer = this.greeted.get(node)?.answer;
+    if (answer !== undefined) this.say(answer, frame);
+  }
+
+  /** Stops a node. What waits behind a slow reader is read, so that the confirmation comes through. */
+  cancel(node: string): void {
+    this.greeted.get(node)?.answer.stream.resume();
+    this.send(node, { kind: 'cancel' });
+  }
+
+  /** Stops everybody. */
+  cancelAll(): void {
+    for (const { node } of this.answers) if (node !== undefined) this.cancel(node);
+  }
+
+  /** Lets all nodes go on that were held back by a slow reader. */
+  resume(): void {
+    for (const answer of this.answers) answer.stream.resume();
+  }
+
+  /** Ends the answer of a node: nothing more is heard of it, and what runs there dies with the stream. */
+  close(node: string): void {
+    const answer = this.greeted.get(node)?.answer;
+    if (answer === undefined || answer.ended) return;
+    answer.ended = true;
+    answer.stream.end();
+  }
+
+  closeAll(): void {
+    for (const answer of this.answers) {
+      answer.ended = true;
+      answer.stream.end();
+    }
+  }
+
+  private say(answer: Answer, frame: AskerFrame): void {
+    if (answer.ended || answer.cancelled) return;
+    answer.cancelled = frame.kind === 'cancel';
+    answer.stream.write(answer.channel.seal(frame));
+  }
+
+  private received(answer: Answer, chunk: Uint8Array): void {
+    if (answer.ended) return;
+    try {
+      for (const event of answer.channel.receive(chunk)) {
+        if (event.kind === 'hello') this.greet(answer, event.node, event.identity);
+        else if (answer.node !== undefined) {
+          const isReady = this.listener.frame(answer.node, event, this.firstSeen.has(answer.node));
+          if (!isReady) answer.stream.pause();
+        }
+        if (answer.ended) return;
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.damaged(answer, error);
+    }
+  }
+
+  /** The greeting opened: the stream is from whoever holds this key. Is it the key that this node has always had? */
+  private greet(answer: Answer, node: string, identity: Uint8Array): void {
+    const before = this.greeted.get(node);
+    if (before !== undefined && equalBytes(before.identity, identity)) return this.drop(answer);
+    // The node that we have always known is answering: whoever comes after it with another key cannot take its place.
+    if (before !== undefined && !this.firstSeen.has(node)) return this.drop(answer);
+    const { knownNodes, environment, isTarget, mayJoin } = this.options;
+    if (!isTarget(node) && !mayJoin(node)) return this.drop(answer);
+    const pin = knownNodes.check(environment, node, identity);
+    answer.node = node;
+    if (before !== undefined || typeof pin === 'object') {
+      const expected = before === undefined && typeof pin === 'object' ? pin.changed : '';
+      this.untrusted(answer, node, identity, expected);
+      return;
+    }
+    if (!isTarget(node)) this.listener.joinedLate(node);
+    if (pin === 'new' && !this.remember(answer, node, identity)) return;
+    this.greeted.set(node, { identity, answer });
+  }
+
+  /** False when the key of a new node cannot be kept: then nobody could tell the next time whether it is the same. */
+  private remember(answer: Answer, node: string, identity: Uint8Array): boolean {
+    this.firstSeen.add(node);
+    try {
+      this.options.knownNodes.remember(this.options.environment, node, identity);
+      return true;
+    } catch (error) {
+      if (!(error instanceof FanoutError)) throw error;
+      this.listener.untrusted(node, error.message);
+      this.drop(answer);
+      return false;
+    }
+  }
+
+  private untrusted(answer: Answer, node: string, identity: Uint8Array, expected: string): void {
+    const shown = identityFingerprint(identity);
+    const reason =
+      expected === ''
+        ? `two machines answer as "${node}" with different keys (the second is ${shown})`
+        : `the key of "${node}" has changed: it was ${expected}, now it is ${shown}. Somebody may be impersonating it; if it was reinstalled, remove its line from known_nodes`;
+    this.listener.untrusted(node, reason);
+    this.drop(answer);
+  }
+
+  private damaged(answer: Answer, error: DecodeError): void {
+    // Before the greeting opened, it may be anybody: what a stranger sends says nothing about the node.
+    if (answer.node !== undefined) {
+      this.listener.untrusted(answer.node, `its answer was damaged on the way: ${error.message}`);
+    }
+    this.drop(answer);
+  }
+
+  private drop(answer: Answer): void {
+    answer.ended = true;
+    this.answers.delete(answer);
+    answer.stream.destroy();
+  }
+
+  private streamClosed(answer: Answer): void {
+    this.answers.delete(answer);
+    if (answer.ended || answer.node === undefined) return;
+    answer.ended = true;
+    this.listener.disconnected(answer.node);
+  }
+}
