@@ -16,8 +16,8 @@ The command is one program with its arguments, never a shell line: no pipes, glo
 redirections. Each node decides by its own policy whether it runs, in which sandbox and how long.`;
 
 const EPILOGUE = `
-A selection is made of terms: role=web*, role!=db, node=web[01-20], web[01-20] alone for a name, values
-with commas for either (role=web,api), @name for a saved one; joined by and, or, not, ( ).
+A selection is made of terms: role=web*, role!=db, node=web[01-20] or web[01-20] alone for a
+name, role=web,api for either value, @name for a saved one; joined by and, or, not, ( ).
 
 Exit status:
 ${Object.entries(EXIT_CODES)
@@ -34,7 +34,7 @@ Files:
   ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"
   ~/.config/fanout/known_nodes      the node keys that you have met, as ssh's known_hosts
   ~/.config/fanout/selections.yaml  saved selections
-  ~/.local/state/fanout/            history, and the records of the last runs (readable by you alone)
+  ~/.local/state/fanout/            history, and records of the last runs, yours alone
 
 "fanout help COMMAND" tells more about each command.`;
 

@@ -111,8 +111,8 @@ export class Job {
     stream.onDrain(() => this.command?.resume());
     stream.write(this.channel.hello);
     if (verdict.kind !== 'run') return this.refuse(verdict);
-    const { spec, rule, readOnly, limitMs: timeoutMs } = verdict;
-    const { path: program, sandbox, outputBytesMax } = spec;
+    const { spec, rule, readOnly } = verdict;
+    const { path: program, sandbox, timeoutMs, outputBytesMax } = spec;
     this.send({ kind: 'accepted', rule, program, sandbox, timeoutMs, outputBytesMax, readOnly });
     if (this.admission.envelope.body.explainOnly) return this.close();
     this.waitForWord();

@@ -163,7 +163,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     const state = await run.ended;
     expect(['n1', 'n2'].map((name) => state.targets.get(name)?.state)).toEqual(['timed-out', 'exited']);
     expect(log()).toEqual(['ran']);
-    expect(processesRunning('sleep', '355')).toBe(0);
+    await eventually('no process of it to be left', () => processesRunning('sleep', '355') === 0, 5000);
   });
 
   test('one node is stopped, and its process dies there while the others go on', async () => {
@@ -175,7 +175,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     run.session.interrupt();
     const state = await run.ended;
     expect(state.targets.get('n2')).toMatchObject({ state: 'cancelled', reason: 'killed' });
-    expect(processesRunning('sleep', '366')).toBe(0);
+    await eventually('no process of it to be left', () => processesRunning('sleep', '366') === 0, 5000);
   });
 
   test('a deadline that is moved on lets the command end by itself', async () => {
@@ -191,7 +191,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     run.session.moveDeadline(300);
     const state = await run.ended;
     expect(['n1', 'n2'].map((name) => state.targets.get(name)?.state)).toEqual(['timed-out', 'timed-out']);
-    expect(processesRunning('sleep', '377')).toBe(0);
+    await eventually('no process of it to be left', () => processesRunning('sleep', '377') === 0, 5000);
   });
 
   test('a confirmation that is refused runs nothing', async () => {
@@ -247,7 +247,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
         sandbox: 'none',
         limitMs: 9000,
       });
-      expect(processesRunning('sleep', '388')).toBe(0);
+      await eventually('no process of it to be left', () => processesRunning('sleep', '388') === 0, 5000);
     });
 
     test('a script would run everywhere and has run nowhere', async () => {

@@ -1,6 +1,7 @@
+import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
-import { freePort, type Result, runProgram } from '../support/processes.ts';
+import { eventually, freePort, type Result, runProgram, stopProcess } from '../support/processes.ts';
 import { HAS_SERF, RealSerf } from '../support/real-serf.ts';
 
 describe.skipIf(!HAS_SERF)('the real serf command line on our agent', () => {
@@ -54,16 +55,40 @@ describe.skipIf(!HAS_SERF)('the real serf command line on our agent', () => {
     const info = await serf('info');
     expect(info.stdout).toMatch(/serf:\n[\s\S]*encrypted = true/);
     expect((await serf('tags', '-set', 'rack=7')).stdout).toContain('Successfully updated agent tags');
-    const { stdout } = await real.cli('members', '-name', 'ours1');
-    expect(stdout).toContain('rack=7');
+    await eventually('the new tag on the other side', async () => {
+      const { stdout } = await real.cli('members', '-name', 'ours1');
+      return stdout.includes('rack=7');
+    });
     expect((await serf('event', 'deploy', 'v1')).code).toBe(0);
     expect((await real.cli('reachability')).stdout).toContain('Successfully contacted all live nodes');
   });
 
+  test('monitor shows the log and events as they happen', async () => {
+    const child = spawn('serf', ['monitor', '-rpc-addr', rpc, '-log-level', 'debug'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    child.stdout.on('data', (chunk) => {
+      said += String(chunk);
+    });
+    try {
+      await eventually('the recent lines of the log', () =>
+        said.includes('[INFO] agent: member-join: serf1'),
+      );
+      await eventually('an event of the other side', async () => {
+        await real.cli('event', 'deploy', 'v2');
+        return /Event Info:[\s\S]*deploy[\s\S]*0x76, 0x32/.test(said);
+      });
+    } finally {
+      await stopProcess(child);
+    }
+    expect((await serf('members')).code).toBe(0);
+  });
+
   test('an unknown command ends the connection with a clear error, and the agent goes on', async () => {
-    const { code, stdout } = await serf('monitor');
+    const { code, stdout, stderr } = await serf('rtt', 'ours1');
     expect(code).toBe(1);
-    expect(stdout).toMatch(/Unsupported command|Error/);
+    expect(stdout + stderr).toMatch(/Unsupported command|Error/);
     expect((await serf('members')).code).toBe(0);
   });
 });
