@@ -7,7 +7,7 @@ import { type Asker, type LaunchedRun, launch } from './launch.ts';
 const WAIT_MS: Millis = 5000;
 
 /** What a node would do, from the worst: `failed` cannot start it, `silent` gave no answer. */
-export const PLAN_VERDICTS = ['untrusted', 'failed', 'silent', 'denied', 'allowed'] as const;
+const PLAN_VERDICTS = ['untrusted', 'failed', 'silent', 'denied', 'allowed'] as const;
 export type PlanVerdict = (typeof PLAN_VERDICTS)[number];
 
 /** What one node would do. Texts are the node's own and not fit for a terminal yet. */

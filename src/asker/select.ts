@@ -43,7 +43,7 @@ export function selectorFrom(flags: SelectionFlags): Selector {
 }
 
 /** Saved selections, read only when one is asked for. */
-export function savedOptions(): SelectorOptions {
+function savedOptions(): SelectorOptions {
   let all: ReadonlyMap<string, string> | undefined;
   const read = (): ReadonlyMap<string, string> => {
     all ??= savedSelections();

@@ -34,7 +34,7 @@ function prepareFolder(folder: string): void {
 }
 
 /** Appends to files by name, which are made when they are first written to. Readable by their owner alone. */
-export function writerInto(folder: string, suffix: string): FileWriter {
+function writerInto(folder: string, suffix: string): FileWriter {
   const open = new Map<string, number>();
   const made = new Set<string>();
   return (name, bytes) => {

@@ -20,7 +20,7 @@ import { StandardSink } from './standard-sink.ts';
 import { isInteractive, terminals } from './terminals.ts';
 
 /** Above so many nodes, what may change things is confirmed by typing their number. */
-export const CONFIRM_ABOVE = 20;
+const CONFIRM_ABOVE = 20;
 /** What of a run's output is written down, so that it can be shown again. */
 const RECORD_BYTES_MAX = 64 * 1024 * 1024;
 const LIVE_LINE_EVERY_MS: Millis = 100;

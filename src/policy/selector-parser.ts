@@ -9,7 +9,7 @@ import { compileValue, isPattern } from './value-pattern.ts';
  * Bounds. A node reads selectors before it knows who signed them: 32 KiB of names take it a few milliseconds, and
  * compiling a pattern some 30 us.
  */
-export const SELECTOR_LENGTH_MAX = 32 * 1024;
+const SELECTOR_LENGTH_MAX = 32 * 1024;
 const DEPTH_MAX = 32;
 const TERMS_MAX = 2048;
 const PATTERNS_MAX = 16;

@@ -106,7 +106,7 @@ function tagKey(tag: string): string {
 const BARE_VALUE = /^(?:[\w.:@/+*?-]|\[[^[\]\s'"()]*\])+$/;
 
 /** A value as the language reads it back: bare where nothing in it has a meaning, else in quotes. */
-export function valueText(text: string): string {
+function valueText(text: string): string {
   if (BARE_VALUE.test(text)) return text;
   if (!text.includes("'")) return `'${text}'`;
   return text.includes('"')

@@ -44,7 +44,9 @@ export function setCommandText(state: SessionState, field: TextField): Step {
 /** What can be said of the command without asking anybody, and when to ask. */
 export function reconsider(state: SessionState): Step {
   const { text } = state.command.field;
-  return stay(withCommand(state, { verdict: firstVerdict(state, text) }), { kind: 'drop-verdict' });
+  // An answer to the old question that is still on its way is one to no question any more.
+  const token = state.command.token + 1;
+  return stay(withCommand(state, { token, verdict: firstVerdict(state, text) }), { kind: 'drop-verdict' });
 }
 
 function firstVerdict(state: SessionState, text: string): Verdict {
@@ -107,7 +109,7 @@ interface Options {
 }
 
 /** Reads the options. The problem names the option and what it takes. */
-export function readOptions(
+function readOptions(
   options: CommandState['options'],
 ): Options | { readonly problem: string; readonly option: OptionName } {
   const timeoutMs = parseDuration(options.timeout.text);

@@ -1,8 +1,8 @@
 import { currentScreen, type SessionState } from './state.ts';
 
 /** Below this the screens say so in one line instead of showing half of everything. */
-export const COLUMNS_MIN = 40;
-export const ROWS_MIN = 10;
+const COLUMNS_MIN = 40;
+const ROWS_MIN = 10;
 
 /** Lines that a screen has beside its list: titles, rules, heads, the key line. */
 const OVERHEAD: Readonly<Record<string, number>> = {

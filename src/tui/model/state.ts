@@ -125,7 +125,7 @@ export interface OutputSource {
 export const RUN_FILTERS = ['all', 'failed', 'denied', 'silent', 'running', 'ok'] as const;
 export type RunFilter = (typeof RUN_FILTERS)[number];
 export const RUN_SORTS = ['worst', 'name', 'time', 'exit', 'size'] as const;
-export type RunSort = (typeof RUN_SORTS)[number];
+type RunSort = (typeof RUN_SORTS)[number];
 
 export interface RunView {
   readonly id: string;
@@ -163,7 +163,7 @@ export interface PagerState {
   readonly query: string;
 }
 
-export interface DiffState {
+interface DiffState {
   /** Key of the group that is compared with the reference. */
   readonly group: string;
   readonly title: readonly [reference: string, other: string];
@@ -181,7 +181,7 @@ export interface SearchHit {
   readonly text: string;
 }
 
-export interface SearchState {
+interface SearchState {
   readonly query: string;
   readonly hits: readonly SearchHit[];
   readonly isDone: boolean;
@@ -238,7 +238,7 @@ export type Overlay =
   | { readonly kind: 'find'; readonly in: 'outputs' | 'pager'; readonly field: TextField }
   | { readonly kind: 'filter-members'; readonly field: TextField };
 
-export interface Notice {
+interface Notice {
   readonly text: string;
   readonly style: 'note' | 'warn' | 'bad' | 'good';
   readonly until: Millis;

@@ -8,7 +8,7 @@ import { notice, type Step, stay } from './messages.ts';
 import type { MemberView, SessionState, TagRow, TargetsState } from './state.ts';
 import { fieldOf, type TextField } from './text-field.ts';
 
-/** Tags that nobody chooses by: every fanout agent has its own. */
+/** A cluster where each node has a tag of its own must not fill the screen's memory. */
 const TAG_ROWS_MAX = 5000;
 
 /** Reads the text of the selection again, after it or the members have changed. */
@@ -31,7 +31,11 @@ export function select(state: SessionState): SessionState {
 
 /** Takes over a new list of members: in natural order, with the tags counted. */
 export function membersChanged(state: SessionState, members: readonly MemberView[]): SessionState {
-  const sorted = [...members].sort((a, b) => naturalOrder(a.name, b.name));
+  // What they have said of themselves stays until they say something else.
+  const about = new Map(state.members.map((member) => [member.name, member.about]));
+  const sorted = members
+    .map((member) => ({ ...member, about: member.about ?? about.get(member.name) }))
+    .sort((a, b) => naturalOrder(a.name, b.name));
   const tagRows = countTags(sorted);
   const targets = { ...state.targets, tagRows };
   return select({ ...state, members: sorted, targets });

@@ -113,7 +113,7 @@ const ACTIONS: Readonly<Record<string, (state: SessionState, key: string) => Ste
 export const ACTION_NAMES: readonly string[] = Object.keys(ACTIONS);
 
 /** Carries out a binding, or says why it does nothing now. */
-export function act(state: SessionState, binding: Binding, key: string): Step {
+function act(state: SessionState, binding: Binding, key: string): Step {
   const reason = binding.blocked?.(state);
   if (reason !== undefined) return stay(notice(state, reason));
   return ACTIONS[binding.action]?.(state, key) ?? stay(state);
@@ -135,7 +135,7 @@ function keyPressed(state: SessionState, event: KeyEvent): Step {
 }
 
 /** The text that is being edited. */
-export function focusedField(
+function focusedField(
   state: SessionState,
 ): { readonly value: TextField; readonly set: (field: TextField) => Step } | undefined {
   if (!contextsOf(state).includes('text')) return undefined;

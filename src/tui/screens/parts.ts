@@ -7,7 +7,7 @@ import type { SessionState } from '../model/state.ts';
 import type { TextField } from '../model/text-field.ts';
 import { columnsOf, fitted, type Line, type Span, type StyleName } from '../view/line.ts';
 
-export const RULE = '─';
+const RULE = '─';
 
 export function span(text: string, style?: StyleName): Span {
   return style === undefined ? { text } : { text, style };

@@ -196,7 +196,7 @@ function targetCells(state: SessionState, view: RunView, target: Target, columns
 }
 
 /** Why a target ended as it did. */
-export function reasonOf(target: Target): string {
+function reasonOf(target: Target): string {
   return target.rule !== '' && target.state === 'denied'
     ? `rule "${target.rule}": ${target.reason}`
     : target.reason;
@@ -237,7 +237,7 @@ export function tailLines(
 }
 
 /** A line of a node. Those of stderr have a mark, not only a colour. */
-export function outputLine(stream: 'stdout' | 'stderr', text: string, columns: number): Line {
+function outputLine(stream: 'stdout' | 'stderr', text: string, columns: number): Line {
   const mark = stream === 'stderr' ? span(' ! ', 'warn') : span('   ');
   return fitted([mark, foreign(text)], columns);
 }
