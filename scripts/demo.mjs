@@ -46,6 +46,7 @@ defaults:
 rules:${neverRules}
   - id: look-around
     effect: allow
+    readOnly: true
     operators: ["group:demo"]
     commands:
       - { program: ps, argv: [[ax, aux, "-ef"]] }

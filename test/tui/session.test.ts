@@ -342,7 +342,7 @@ describe('a run', () => {
   });
 
   test('leaving asks while it goes on', () => {
-    const session = running().press('q', 'escape', 'escape', 'escape', 'escape');
+    const session = running().press('q', 'escape', 'escape', 'escape');
     expect(session.state.overlay?.kind).toBe('quit');
     session.press('n');
     expect(session.took('quit')).toEqual([]);

@@ -68,13 +68,7 @@ export const BINDINGS: readonly Binding[] = [
   bind('targets text', 'targets.to-command', 'enter', 'command', 'go on to the command'),
   bind('targets text', 'targets.to-tags', 'tab down', 'tags', 'go to the tags'),
   bind('targets text', 'targets.to-nodes', 'backtab', '', 'go to the nodes'),
-  bind(
-    'targets text',
-    'targets.clear',
-    'escape',
-    'clear',
-    'empty the text; when it is empty, go to the tags',
-  ),
+  bind('targets text', 'targets.clear', 'escape', 'clear', 'empty the text; when it is empty, leave'),
 
   bind(
     'targets',

@@ -2,7 +2,7 @@ import { FanoutError } from '../../lib/errors.ts';
 import { naturalOrder } from '../../lib/natural-order.ts';
 import { matchesSelector, type Selector, selectorText } from '../../policy/selector.ts';
 import { parseSelector } from '../../policy/selector-parser.ts';
-import { show } from './go.ts';
+import { GO_ACTIONS, show } from './go.ts';
 import { LIST_START, settleList } from './list.ts';
 import { notice, type Step, stay } from './messages.ts';
 import type { MemberView, SessionState, TagRow, TargetsState } from './state.ts';
@@ -163,7 +163,7 @@ export const TARGETS_ACTIONS = {
   'targets.next': (state: SessionState): Step => turn(state, 1),
   'targets.previous': (state: SessionState): Step => turn(state, -1),
   'targets.clear': (state: SessionState): Step =>
-    state.targets.field.text === '' ? focus(state, 'tags') : stay(setTargetsText(state, fieldOf(''))),
+    state.targets.field.text === '' ? GO_ACTIONS['go.back'](state) : stay(setTargetsText(state, fieldOf(''))),
   'targets.empty': (state: SessionState): Step =>
     stay(withTargets(setTargetsText(state, fieldOf('')), { nodes: LIST_START })),
   'targets.toggle': (state: SessionState): Step => toggle(state, '='),
