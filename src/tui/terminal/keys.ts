@@ -109,7 +109,7 @@ export class KeyParser {
     // Text and a line end in one go were not typed.
     if (characters.length > 1 && hasText) {
       this.textAt = now;
-      if (/[\r\n\t]/.test(run)) {
+      if (/[\r\n]/.test(run)) {
         events.push({ kind: 'paste', text: run.slice(0, PASTE_LENGTH_MAX) });
         return;
       }
