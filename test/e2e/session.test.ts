@@ -87,7 +87,7 @@ describe.skipIf(!HAS_TMUX)('the session in a real terminal', () => {
     screen.press('q', 'Escape', 'Escape', 'Escape', 'Escape');
     await screen.shows('exit=5');
     expect(screen.flags).toEqual({ alternate: false, cursor: true });
-    expect(screen.everything).toMatch(
+    expect(screen.everything.replaceAll('\n', '')).toMatch(
       /fanout: uptime {2}on role=web: 1 denied, 2 ok in .*fanout show [0-9a-f]{8}/,
     );
   });
