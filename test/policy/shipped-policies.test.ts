@@ -160,3 +160,38 @@ test('staging and production pin every program to its file, and never fall back 
     }
   }
 });
+
+/** Ways to change something with programs that the policies name for looking. */
+const CHANGING = [
+  ['systemctl', 'restart', 'nginx.service'],
+  ['systemctl', 'stop', 'app-1.service'],
+  ['systemctl', 'edit', 'nginx.service'],
+  ['journalctl', '--vacuum-time=1s'],
+  ['journalctl', '--rotate'],
+  ['find', '/var/log', '-delete'],
+  ['find', '/var/log', '-fprint', '/tmp/x'],
+  ['date', '-s', '2030-01-01'],
+  ['date', '--set=2030-01-01'],
+  ['hostname', 'other'],
+  ['ip', 'link', 'set', 'eth0', 'down'],
+  ['ip', 'addr', 'add', '10.0.0.1/8', 'dev', 'lo'],
+  ['ss', '-K'],
+  ['sort', '-o', '/tmp/x', '/etc/passwd'],
+  ['kill', '-9', '1'],
+  ['rm', '-r', '/srv'],
+];
+
+test.each(['development', 'staging', 'production'])(
+  '%s says of its rules what is true: they change nothing',
+  (name) => {
+    const policy = shipped(name);
+    const tags = new Map([['role', 'web']]);
+    const allowed = policy.rules.filter((rule) => rule.effect === 'allow');
+    expect(allowed.length).toBeGreaterThan(2);
+    for (const rule of allowed) expect(rule.readOnly, rule.id).toBe(true);
+    for (const argv of CHANGING) {
+      const decision = decide(policy, { operator: 'alice', tags, argv, unixMs: 0 });
+      expect(decision.effect, argv.join(' ')).toBe('deny');
+    }
+  },
+);

@@ -76,7 +76,7 @@ export class Xterm {
       flush();
     }
     const [w, h] = [24 + this.terminal.cols * width, 46 + this.terminal.rows * height + 4];
-    return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w.toFixed(0)} ${h}" role="img" aria-label="${escaped(title)}">
+    return `<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" viewBox="0 0 ${w.toFixed(0)} ${h}" role="img" aria-label="${escaped(title)}">
 <style>rect.b{fill:#1b1d23}rect.i{fill:#c9ccd3}text{font:14px ui-monospace,Menlo,Consolas,monospace;fill:#c9ccd3;white-space:pre}.t{fill:#8a8f99}.d{fill:#7d828c}.o{font-weight:bold;fill:#fff}.g{fill:#7ec699}.r{fill:#f08d8d;font-weight:bold}.y{fill:#e2c08d}.c{fill:#78c6d6}.v{fill:#1b1d23}</style>
 <rect class="b" width="100%" height="100%" rx="6"/>
 <text class="t" x="12" y="22">${escaped(title)}</text>
