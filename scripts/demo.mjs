@@ -146,6 +146,7 @@ async function main() {
   say('The cluster stays up. To use it:');
   say(`  export XDG_CONFIG_HOME=${env.XDG_CONFIG_HOME} FANOUT_RPC_ADDR=${env.FANOUT_RPC_ADDR}`);
   say(`  alias fanout="${process.execPath} ${cli}"`);
+  say('  fanout                          # the interactive session');
   say('  fanout members');
   say('  fanout "df -h" --tag role=db');
   say(`To stop it:\n  kill ${agents.map((child) => child.pid).join(' ')} && rm -r ${dir}`);
