@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { parse, stringify } from 'yaml';
+import { errnoOf } from '../identity/owned-file.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { parseSelector } from '../policy/selector-parser.ts';
 import { configPath } from './paths.ts';
@@ -15,8 +16,12 @@ export function savedSelections(): ReadonlyMap<string, string> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
-  } catch {
-    return new Map();
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return new Map();
+    throw new FanoutError('CONFIG', `${path} cannot be read: ${errnoOf(error) ?? String(error)}`, {
+      hint: 'Mend its permissions, or remove it.',
+      cause: error,
+    });
   }
   try {
     return new Map(Object.entries(v.parse(schema, parse(text) ?? {})));

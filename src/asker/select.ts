@@ -31,14 +31,19 @@ export interface SelectionFlags {
 export function selectorFrom(flags: SelectionFlags): Selector {
   const options = savedOptions();
   const parts: Selector[] = [...tagSelectors(flags.tag ?? [])];
-  for (const texts of [flags.node ?? [], flags.nodes ?? []]) {
-    if (texts.length > 0) parts.push(either(texts.map((text) => setOf(text, options))));
+  for (const flag of ['node', 'nodes'] as const) {
+    const texts = flags[flag] ?? [];
+    if (texts.length > 0) parts.push(either(texts.map((text) => setOf(text, `--${flag}`, options))));
   }
   for (const text of flags.exclude ?? []) {
-    const { root } = setOf(text, options);
+    const { root } = setOf(text, '--exclude', options);
     if (root !== undefined) parts.push({ root: { kind: 'not', of: root } });
   }
-  for (const text of flags.select ?? []) parts.push(parseSelector(text, options));
+  for (const text of flags.select ?? []) {
+    const selector = parseSelector(text, options);
+    if (selector.root === undefined) throw empty('--select');
+    parts.push(selector);
+  }
   return normal(allOf(...parts));
 }
 
@@ -110,17 +115,26 @@ function alternatives(text: string): string[] {
   return text.match(/(?:\[[^\]]*\]|[^,])+/g) ?? [''];
 }
 
-/** A set of names. */
-function setOf(text: string, options: SelectorOptions): Selector {
-  if (text === '-') return namesFrom('/dev/stdin', 'standard input');
-  if (text.startsWith('^')) return namesFrom(text.slice(1), text.slice(1));
-  const parts = alternatives(text).map((part): Selector => {
-    if (part.startsWith('@')) return parseSelector(part, options);
-    return { root: termOf(undefined, [part]) };
-  });
-  return either(parts);
+/** Splits at commas and blanks, but not within brackets. */
+function namesOf(text: string): string[] {
+  return text.split(/[,\s]+(?![^[\]]*\])/).filter((name) => name !== '');
 }
 
+/** A set: names, ranges and patterns, `@saved`, `^FILE` and `-`, with commas between them. */
+function setOf(text: string, flag: string, options: SelectorOptions): Selector {
+  const items = namesOf(text);
+  if (items.length === 0) throw empty(flag);
+  return either(
+    items.map((item): Selector => {
+      if (item.startsWith('@')) return parseSelector(item, options);
+      if (item === '-') return namesFrom('/dev/stdin', 'standard input');
+      if (item.startsWith('^')) return namesFrom(item.slice(1), item.slice(1));
+      return nameTerm([item]);
+    }),
+  );
+}
+
+/** One name a line, or several; what follows a # is a comment. */
 function namesFrom(path: string, shown: string): Selector {
   let text: string;
   try {
@@ -131,11 +145,29 @@ function namesFrom(path: string, shown: string): Selector {
       cause: error,
     });
   }
-  const names = text.split(/[\s,]+/).filter((name) => name !== '');
+  const names = namesOf(text.replace(/(^|\s)#.*$/gm, ''));
   if (names.length === 0) {
     throw new FanoutError('USAGE', `there is no name in ${shown}`, { hint: 'Write one name a line.' });
   }
+  return nameTerm(names);
+}
+
+function nameTerm(names: readonly string[]): Selector {
+  for (const name of names) {
+    const outside = name.replace(/\[[^\]]*\]/g, '');
+    if (!/[!&]|^[@^]/.test(outside)) continue;
+    throw new FanoutError('USAGE', `"${name}" is not a name, a range or a pattern`, {
+      hint: 'Leave nodes out with --exclude. Files have names only.',
+    });
+  }
   return { root: termOf(undefined, names) };
+}
+
+/** An empty variable in a script must not mean everybody. */
+function empty(flag: string): FanoutError {
+  return new FanoutError('USAGE', `${flag} is empty`, {
+    hint: 'Leave it out, or say which nodes are meant.',
+  });
 }
 
 function either(selectors: readonly Selector[]): Selector {

@@ -5,8 +5,8 @@
  */
 const REFUSED = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
-/** The two blanks that separate words. They are the only exceptions to REFUSED. */
-const BLANK = /[ \t]/;
+/** The same without the two blanks that separate words. They are the only exceptions. */
+const REFUSED_HERE = new RegExp(`(?![ \\t])${REFUSED.source}`, 'u');
 
 /**
  * A refused character: where it is (index in UTF-16 units), and a name for it, such as `control character
@@ -21,10 +21,10 @@ export interface RefusedCharacter {
  * The first character of `text` that is not acceptable anywhere, or undefined. Tab and space are acceptable.
  */
 export function refusedCharacter(text: string): RefusedCharacter | undefined {
-  for (const { 0: character, index } of text.matchAll(REFUSED)) {
-    if (!BLANK.test(character)) return { index, name: `${kindOf(character)} ${codePointName(character)}` };
-  }
-  return undefined;
+  const match = REFUSED_HERE.exec(text);
+  if (match === null) return undefined;
+  const { 0: character, index } = match;
+  return { index, name: `${kindOf(character)} ${codePointName(character)}` };
 }
 
 /**

@@ -9,7 +9,7 @@ export type Matcher = (value: string) => boolean;
  * Longest pattern in characters, and most wildcards in one: nobody can tell any more what a larger one
  * admits.
  */
-const PATTERN_LENGTH_MAX = 256;
+export const PATTERN_LENGTH_MAX = 256;
 const STARS_MAX = 3;
 
 /**
@@ -46,12 +46,15 @@ export function isGlob(pattern: string): boolean {
  * what is wrong with the pattern.
  */
 export function compileGlob(pattern: string): Matcher {
-  checkPattern(pattern);
+  checkGlob(pattern);
   if (!isGlob(pattern)) return (value) => value === pattern;
   const matches = flatMatcher(pattern, false);
-  const isForOptions = pattern.startsWith('-');
-  return (value) =>
-    value !== '' && (isForOptions || !value.startsWith('-')) && !RESERVED.test(value) && matches(value);
+  return (value) => mayMatchWildcard(pattern, value) && matches(value);
+}
+
+/** Whether a value is one that the wildcards of an allowing pattern may match at all. */
+export function mayMatchWildcard(pattern: string, value: string): boolean {
+  return value !== '' && (pattern.startsWith('-') || !value.startsWith('-')) && !RESERVED.test(value);
 }
 
 /**
@@ -59,7 +62,7 @@ export function compileGlob(pattern: string): Matcher {
  * lower case are the same. Throws FanoutError USAGE.
  */
 export function compileDenyGlob(pattern: string): Matcher {
-  checkPattern(pattern);
+  checkGlob(pattern);
   const lower = pattern.toLowerCase();
   if (!isGlob(pattern)) return (value) => value.toLowerCase() === lower;
   return flatMatcher(pattern, true);
@@ -70,7 +73,7 @@ export function compileDenyGlob(pattern: string): Matcher {
  * Throws FanoutError USAGE.
  */
 export function compilePathGlob(pattern: string): Matcher {
-  checkPattern(pattern);
+  checkGlob(pattern);
   const problem = pathProblem(pattern);
   if (problem !== undefined) throw unusable(pattern, problem, 'Write it like /var/log/*.log or /srv/**');
   const isMixed = pattern.split('/').some((segment) => segment.includes('**') && segment !== '**');
@@ -102,7 +105,8 @@ function flatMatcher(pattern: string, nocase: boolean): Matcher {
   return (value) => glob.match(flat(value));
 }
 
-function checkPattern(pattern: string): void {
+/** Throws FanoutError USAGE with what is wrong with a pattern, without the cost of compiling it. */
+export function checkGlob(pattern: string): void {
   if (pattern.length > PATTERN_LENGTH_MAX) {
     const hint = 'Shorten it, or write several patterns.';
     throw unusable(

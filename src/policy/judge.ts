@@ -1,14 +1,14 @@
 import { unreachable } from '../lib/assert.ts';
 import type { Matcher } from './glob.ts';
 import { matchGrammar, type PathCheck } from './grammar.ts';
-import type { AllowedCommand, AllowRule, Conditions, DenyRule, Policy, Rule } from './policy.ts';
-import { matchesSelector, selectorText } from './selector.ts';
+import type { AllowedCommand, AllowRule, DenyRule, Policy, Rule } from './policy.ts';
+import { selectorText, selects } from './selector.ts';
 
 /** What a policy decides about. */
 export interface PolicyRequest {
   /** The name in this policy that belongs to the key of the signature, or undefined. */
   readonly operator: string | undefined;
-  /** The node's own name; left out where nobody knows it, which is no node's name. */
+  /** The node's own name. Left out where nobody knows it: then no rule allows anything because of a name. */
   readonly node?: string;
   /** The node's own tags. */
   readonly tags: ReadonlyMap<string, string>;
@@ -52,7 +52,7 @@ export function judge(policy: Policy, rule: Rule, request: PolicyRequest): Findi
 
 function judgeAllow(policy: Policy, rule: AllowRule, request: PolicyRequest): Finding {
   const { argv } = request;
-  const unmet = unmetCondition(policy, rule.conditions, request);
+  const unmet = unmetCondition(policy, rule, request);
   let nearest: { readonly index: number; readonly reason: string } | undefined;
   for (const command of rule.commands) {
     if (argv[0] !== command.program && argv[0] !== command.path) continue;
@@ -85,7 +85,7 @@ function judgeDeny(policy: Policy, rule: DenyRule, request: PolicyRequest): Find
     const reason = 'neither the program nor an argument is denied';
     return { matches: false, obstacle: 'program', reason, nearness: NEARNESS.program };
   }
-  const unmet = unmetCondition(policy, rule.conditions, request);
+  const unmet = unmetCondition(policy, rule, request);
   if (unmet === undefined) return { matches: true, command: undefined, pathChecks: [] };
   const reason = `the command matches, but ${unmet.reason}`;
   return { matches: false, obstacle: unmet.obstacle, reason, nearness: NEARNESS.conditions };
@@ -97,19 +97,17 @@ function judgeDeny(policy: Policy, rule: DenyRule, request: PolicyRequest): Find
  */
 export function isDeniedPath(policy: Policy, request: PolicyRequest): Matcher {
   const patterns = policy.rules.flatMap((rule) =>
-    rule.effect === 'deny' && unmetCondition(policy, rule.conditions, request) === undefined
-      ? rule.anyArg
-      : [],
+    rule.effect === 'deny' && unmetCondition(policy, rule, request) === undefined ? rule.anyArg : [],
   );
   return (realPath) => patterns.some(({ matches }) => matches(realPath));
 }
 
 function unmetCondition(
   policy: Policy,
-  conditions: Conditions,
+  rule: Rule,
   request: PolicyRequest,
 ): { readonly obstacle: Obstacle; readonly reason: string } | undefined {
-  const { operators, tags, select } = conditions;
+  const { operators, tags, select } = rule.conditions;
   const { operator } = request;
   if (operators !== undefined) {
     const groups = (operator === undefined ? undefined : policy.operators.get(operator))?.groups ?? [];
@@ -128,8 +126,10 @@ function unmetCondition(
     const has = value === undefined ? 'has no such tag' : `has "${value}"`;
     return { obstacle: 'tags', reason: `the tag ${tag} has to be ${wanted}, and this node ${has}` };
   }
-  if (select !== undefined && !matchesSelector(select, { name: request.node ?? '', tags: request.tags })) {
-    return { obstacle: 'tags', reason: `the rule is for ${selectorText(select)}, which this node is not` };
-  }
-  return undefined;
+  if (select === undefined) return undefined;
+  const held = selects(select, { name: request.node, tags: request.tags });
+  // What hangs on a name that nobody gave: an allow rule does not hold, a deny rule does.
+  if (held === true || (held === undefined && rule.effect === 'deny')) return undefined;
+  const what = held === false ? 'which this node is not' : 'which hangs on the name of the node';
+  return { obstacle: 'tags', reason: `the rule is for ${selectorText(select)}, ${what}` };
 }

@@ -33,7 +33,8 @@ export class Place {
       return make();
     } catch (error) {
       if (!(error instanceof FanoutError)) throw error;
-      throw this.error(error.message, error.hint);
+      // The lines behind the first one are an excerpt, and the error about the file shows its own.
+      throw this.error(error.message.split('\n')[0] ?? '', error.hint);
     }
   }
 }

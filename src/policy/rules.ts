@@ -3,6 +3,7 @@ import type { Grammar, Slot } from './grammar.ts';
 import type { Place } from './place.ts';
 import type { AllowedCommand, AllowRule, Conditions, DenyRule, Operator, Pattern, Rule } from './policy.ts';
 import type { AllowRuleText, CommandText, DenyRuleText, PolicyText, RuleText } from './schema.ts';
+import type { Selector } from './selector.ts';
 import { parseSelector } from './selector-parser.ts';
 import { didYouMean } from './suggest.ts';
 import { compileToken, isExact, mayBeOption } from './tokens.ts';
@@ -96,9 +97,14 @@ function compileConditions(rule: RuleText, place: Place, compile: (pattern: stri
   const tags = Object.entries(rule.tags).map(
     ([tag, patterns]) => [tag, compilePatterns(patterns, place.at('tags', tag), compile)] as const,
   );
-  const { select: text } = rule;
-  const select = text === undefined ? undefined : place.at('select').attempt(() => parseSelector(text));
+  const select = rule.select === undefined ? undefined : compileSelect(rule.select, place.at('select'));
   return { operators: rule.operators, tags: new Map(tags), select };
+}
+
+function compileSelect(text: string, place: Place): Selector {
+  const selector = place.attempt(() => parseSelector(text));
+  if (selector.root !== undefined) return selector;
+  throw place.error('is empty', 'Leave select out: then the rule holds on every node.');
 }
 
 function compilePatterns(

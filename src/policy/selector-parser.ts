@@ -3,7 +3,7 @@ import { refusedCharacter } from './characters.ts';
 import { caretExcerpt } from './excerpt.ts';
 import type { Selector, SelectorNode, ValuePattern } from './selector.ts';
 import { didYouMean } from './suggest.ts';
-import { compileValue, isPattern } from './value-pattern.ts';
+import { checkValue, compileChecked, compileValue } from './value-pattern.ts';
 
 /**
  * Bounds. A node reads selectors before it knows who signed them: 32 KiB of names take it a few milliseconds, and
@@ -155,13 +155,19 @@ class Parser {
   }
 
   private pattern(at: number, text: string): ValuePattern {
-    if (++this.budget.terms > TERMS_MAX)
-      throw this.error(at, `more than ${TERMS_MAX} values`, 'Select by a tag.');
-    if (isPattern(text) && ++this.budget.patterns > PATTERNS_MAX) {
-      throw this.error(at, `more than ${PATTERNS_MAX} patterns`, 'Select by a tag instead of by patterns.');
-    }
     try {
-      return { text, matches: compileValue(text) };
+      const cost = checkValue(text);
+      this.budget.terms += cost.values;
+      if (this.budget.terms > TERMS_MAX)
+        throw this.error(at, `more than ${TERMS_MAX} values`, 'Select by a tag.');
+      if (cost.isGlob && ++this.budget.patterns > PATTERNS_MAX) {
+        throw this.error(
+          at,
+          `more than ${PATTERNS_MAX} wildcards`,
+          'Select by a tag, or by numbers: web[1-20].',
+        );
+      }
+      return { text, matches: compileChecked(text) };
     } catch (error) {
       if (!(error instanceof FanoutError)) throw error;
       throw this.error(at, error.message, error.hint ?? '');
@@ -214,6 +220,12 @@ class Parser {
     }
     if (this.open.includes(name))
       throw this.error(start, `"@${name}" contains itself`, 'Change one of the two.');
+    if (this.open.length === DEPTH_MAX)
+      throw this.error(
+        start,
+        `more than ${DEPTH_MAX} saved selections inside each other`,
+        'Write it flatter.',
+      );
     this.at += name.length + 1;
     this.blanks();
     const { root } = new Parser(text, this.options, [...this.open, name], this.budget).whole();

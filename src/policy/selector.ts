@@ -25,44 +25,50 @@ export interface Selector {
 
 export const EVERYBODY: Selector = { root: undefined };
 
-/** Whether a member is selected. A tag that a member lacks matches no pattern. */
-export function matchesSelector(selector: Selector, member: Selectable): boolean {
-  return selector.root === undefined || holds(selector.root, member);
+/** What is known of a member. Undefined: unknown. */
+interface KnownOfMember {
+  readonly name: string | undefined;
+  readonly tags: ReadonlyMap<string, string> | undefined;
 }
 
-function holds(node: SelectorNode, member: Selectable): boolean {
-  switch (node.kind) {
-    case 'term': {
-      const value = node.tag === undefined ? member.name : member.tags.get(node.tag);
-      return value !== undefined && node.patterns.some(({ matches }) => matches(value));
-    }
-    case 'not':
-      return !holds(node.of, member);
-    case 'and':
-      return node.of.every((one) => holds(one, member));
-    case 'or':
-      return node.of.some((one) => holds(one, member));
-  }
+/** Whether a member is selected. A tag that a member lacks matches no pattern. */
+export function matchesSelector(selector: Selector, member: Selectable): boolean {
+  return selects(selector, member) === true;
 }
 
 /** Whether a member of this name can be meant, whatever its tags: false only when the name alone rules it out. */
 export function mayMatchName(selector: Selector, name: string): boolean {
-  return selector.root === undefined || possible(selector.root, name, true);
+  return selects(selector, { name, tags: undefined }) !== false;
 }
 
-/** Whether the node can come out as `wanted` for some tags. */
-function possible(node: SelectorNode, name: string, wanted: boolean): boolean {
+/** As `matchesSelector`, for a member of which not everything is known: undefined when it hangs on that. */
+export function selects({ root }: Selector, member: KnownOfMember): boolean | undefined {
+  return root === undefined || holds(root, member);
+}
+
+function holds(node: SelectorNode, member: KnownOfMember): boolean | undefined {
   switch (node.kind) {
-    case 'term':
-      return node.tag !== undefined || node.patterns.some(({ matches }) => matches(name)) === wanted;
-    case 'not':
-      return possible(node.of, name, !wanted);
+    case 'term': {
+      const isUnknown = node.tag === undefined ? member.name === undefined : member.tags === undefined;
+      if (isUnknown) return undefined;
+      const value = node.tag === undefined ? member.name : member.tags?.get(node.tag);
+      return value !== undefined && node.patterns.some(({ matches }) => matches(value));
+    }
+    case 'not': {
+      const inner = holds(node.of, member);
+      return inner === undefined ? undefined : !inner;
+    }
     case 'and':
     case 'or': {
-      const isForAll = (node.kind === 'and') === wanted;
-      return isForAll
-        ? node.of.every((one) => possible(one, name, wanted))
-        : node.of.some((one) => possible(one, name, wanted));
+      // One part that is so decides; without one, an unknown part leaves the whole unknown.
+      const deciding = node.kind === 'or';
+      let result: boolean | undefined = !deciding;
+      for (const part of node.of) {
+        const one = holds(part, member);
+        if (one === deciding) return deciding;
+        if (one === undefined) result = undefined;
+      }
+      return result;
     }
   }
 }

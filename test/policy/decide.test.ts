@@ -225,3 +225,36 @@ test('an operator is found by the id of the key', () => {
   expect(nameOf(BOB)).toBe('bob');
   expect(nameOf(someKey('mallory'))).toBeUndefined();
 });
+
+describe('a rule with a selection', () => {
+  const selecting = policyOf(`  - { id: no-df, effect: deny, select: "db* or role=cache", programs: [df] }
+  - { id: here, effect: allow, select: "role=web,db and not web[10-19]", commands: [{ program: df }] }`);
+  const verdict = (node: string | undefined, role: string): string => {
+    const named = node === undefined ? {} : { node };
+    const decision = decide(selecting, request(['df'], { ...named, tags: new Map([['role', role]]) }));
+    return `${decision.effect} ${decision.rule}`;
+  };
+
+  test.each<[string | undefined, string, string]>([
+    ['web1', 'web', 'allow here'],
+    ['web10', 'web', 'deny undefined'],
+    ['web1', 'api', 'deny undefined'],
+    ['web1', 'cache', 'deny no-df'],
+    ['db1', 'db', 'deny no-df'],
+    ['x', 'db', 'allow here'],
+  ])('holds on %s with role %s: %s', (node, role, expected) => {
+    expect(verdict(node, role)).toBe(expected);
+  });
+
+  test('that hangs on a name which nobody gave denies, and allows nothing', () => {
+    expect(verdict(undefined, 'db')).toBe('deny no-df');
+    const allowing = policyOf('  - { id: a, effect: allow, select: "not db1", commands: [{ program: df }] }');
+    expect(decide(allowing, request(['df']))).toMatchObject({ effect: 'deny', code: 'no-rule' });
+    expect(decide(allowing, request(['df'], { node: 'x' }))).toMatchObject({ effect: 'allow' });
+  });
+
+  test('that misses is named as near, without a word of the policy', () => {
+    const decision = decide(selecting, request(['df'], { node: 'web11' }));
+    expect(decision).toMatchObject({ reason: 'no rule allows it; nearest is "here", but not on this node' });
+  });
+});

@@ -240,6 +240,12 @@ describe('a value that cannot be meant is refused', () => {
     ['max: 2', 'max: -1', 'must be a whole number from 0 to 63'],
     ['"api-*"', '"[x"', 'no set of characters'],
     ['why: these start other programs', 'why: "a\\nb"', 'must be one line'],
+    ['tags: { role: [web, "api-*"] }', 'select: "role="', 'rule "health": the selection cannot be read'],
+    ['tags: { role: [web, "api-*"] }', 'select: "a b"', 'two conditions side by side'],
+    ['tags: { role: [web, "api-*"] }', 'select: "@prod"', 'a saved selection has no meaning here'],
+    ['tags: { role: [web, "api-*"] }', 'select: " "', 'rule "health": is empty'],
+    ['tags: { role: [web, "api-*"] }', 'select: [web]', 'select: must be text'],
+    ['effect: deny', 'effect: deny\n    select: "web[2-1]"', 'rule "never": the selection cannot be read'],
   ])('%s -> %s', (before, after, problem) => {
     const { message } = errorAfter(before, after);
     expect(message).toContain(problem);

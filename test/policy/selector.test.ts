@@ -176,7 +176,7 @@ describe('numbers in names', () => {
     for (const name of others) expect(matches(name), name).toBe(false);
   });
 
-  test.each(['n[3-1]', 'n[1-2]*', 'n[1,,2]', 'n[-]', 'n[1-2][1-2][1-2][1-2]', 'n[001-02]'])(
+  test.each(['n[3-1]', 'n[1,,2]', 'n[-]', 'n[1-2][1-2][1-2][1-2][1-2]', 'n[001-02]'])(
     '%s is refused',
     (pattern) => {
       expect(() => compileValue(pattern)).toThrow(FanoutError);
@@ -269,5 +269,12 @@ describe('saved selections', () => {
     expect(errorOf('@wep', options).hint).toContain('web');
     expect(errorOf('@round', options).message).toContain('contains itself');
     expect(errorOf('@none', options).message).toContain('is empty');
+  });
+
+  test('cannot go on inside each other without end, nor double', () => {
+    const next = (name: string): number => Number(name.slice(1)) + 1;
+    expect(errorOf('@a0', { saved: (name) => `@a${next(name)}` }).message).toContain('inside each other');
+    const doubling = (name: string): string => (next(name) > 20 ? 'x' : `@a${next(name)} or @a${next(name)}`);
+    expect(errorOf('@a0', { saved: doubling }).message).toContain('more than 2048');
   });
 });
