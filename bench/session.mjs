@@ -56,10 +56,11 @@ function open(env, socket) {
   const line = `stty rows 24 cols 80; exec ${process.execPath} ${FANOUT}`;
   const started = performance.now();
   const child = spawn('script', ['-qfec', line, '/dev/null'], { env: { ...env, FANOUT_RPC_ADDR: socket } });
-  const screen = { text: '', frames: 0, firstAt: undefined, child, started };
+  const screen = { text: '', frames: 0, firstAt: undefined, hasEnded: false, child, started };
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
     screen.text = (screen.text + chunk).slice(-400_000);
     screen.frames += chunk.split(FRAME_END).length - 1;
+    screen.hasEnded ||= screen.text.includes('ended after');
     if (screen.frames > 0) screen.firstAt ??= performance.now();
   });
   return screen;
@@ -126,7 +127,7 @@ async function keysDuringBurst(dir, file, env, nodes) {
   const pid = Number(
     String(spawnSync('pgrep', ['-f', '-n', `^${process.execPath} ${FANOUT}$`]).stdout).trim(),
   );
-  await until('the end of the run', () => screen.text.includes('ended after'), 180_000);
+  await until('the end of the run', () => screen.hasEnded, 180_000);
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const peak = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
   await quit(screen);

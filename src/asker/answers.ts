@@ -4,6 +4,8 @@ import { AskerChannel, type AskerFrame, type NodeFrame } from '../identity/seale
 import type { ByteStream } from '../lib/byte-stream.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
+import type { Millis } from '../lib/time.ts';
+import { Turns } from './turns.ts';
 
 export interface AnswersOptions {
   readonly environment: string;
@@ -13,6 +15,7 @@ export interface AnswersOptions {
   readonly isTarget: (node: string) => boolean;
   /** Whether a node that is no target may answer all the same: one that joined since, and is meant as well. */
   readonly mayJoin: (node: string) => boolean;
+  readonly now: () => Millis;
 }
 
 /** What the streams of a run tell about its nodes. */
@@ -33,6 +36,10 @@ interface Answer {
   ended: boolean;
   /** "cancel" is the last word to a node. */
   cancelled: boolean;
+  /** What it has said and is not looked at yet. It is not read further meanwhile. */
+  waiting: number;
+  /** A slow reader holds it back. */
+  isHeldBack: boolean;
 }
 
 /** The sealed answers of one run: who greets with which key, what they say, and the asker's words to them. */
@@ -43,21 +50,42 @@ export class Answers {
   /** Who has greeted in this run, and with which key. */
   private readonly greeted = new Map<string, { identity: Uint8Array; answer: Answer }>();
   private readonly firstSeen = new Set<string>();
+  private readonly turns: Turns;
 
   constructor(options: AnswersOptions, listener: AnswersListener) {
     this.options = options;
     this.listener = listener;
+    this.turns = new Turns(options.now);
   }
 
   /** Takes a stream that claims to be a node's answer. */
   take(stream: ByteStream, early: Uint8Array): void {
     const { requestId, replySecret } = this.options;
     const channel = new AskerChannel({ requestId, replySecret });
-    const answer: Answer = { stream, channel, node: undefined, ended: false, cancelled: false };
+    const answer: Answer = {
+      stream,
+      channel,
+      node: undefined,
+      ended: false,
+      cancelled: false,
+      waiting: 0,
+      isHeldBack: false,
+    };
     this.answers.add(answer);
-    stream.onClose(() => this.streamClosed(answer));
-    if (early.length > 0) this.received(answer, early);
-    stream.onData((chunk) => this.received(answer, chunk));
+    stream.onClose(() => this.inTurn(answer, () => this.streamClosed(answer)));
+    if (early.length > 0) this.inTurn(answer, () => this.received(answer, early));
+    stream.onData((chunk) => this.inTurn(answer, () => this.received(answer, chunk)));
+  }
+
+  /** Looks at what came when it is its turn, in the order in which it came. */
+  private inTurn(answer: Answer, work: () => void): void {
+    answer.waiting++;
+    const isDone = this.turns.run(() => {
+      answer.waiting--;
+      work();
+      if (answer.waiting === 0 && !answer.isHeldBack) answer.stream.resume();
+    });
+    if (!isDone) answer.stream.pause();
   }
 
   /** Says something to a node; nothing when it is not there, or was told to stop. */
@@ -68,7 +96,8 @@ export class Answers {
 
   /** Stops a node. What waits behind a slow reader is read, so that the confirmation comes through. */
   cancel(node: string): void {
-    this.greeted.get(node)?.answer.stream.resume();
+    const answer = this.greeted.get(node)?.answer;
+    if (answer !== undefined) this.letGo(answer);
     this.send(node, { kind: 'cancel' });
   }
 
@@ -79,7 +108,12 @@ export class Answers {
 
   /** Lets all nodes go on that were held back by a slow reader. */
   resume(): void {
-    for (const answer of this.answers) answer.stream.resume();
+    for (const answer of this.answers) this.letGo(answer);
+  }
+
+  private letGo(answer: Answer): void {
+    answer.isHeldBack = false;
+    if (answer.waiting === 0) answer.stream.resume();
   }
 
   /** Ends the answer of a node: nothing more is heard of it, and what runs there dies with the stream. */
@@ -110,7 +144,10 @@ export class Answers {
         if (event.kind === 'hello') this.greet(answer, event.node, event.identity);
         else if (answer.node !== undefined) {
           const isReady = this.listener.frame(answer.node, event, this.firstSeen.has(answer.node));
-          if (!isReady) answer.stream.pause();
+          if (!isReady) {
+            answer.isHeldBack = true;
+            answer.stream.pause();
+          }
         }
         if (answer.ended) return;
       }

@@ -63,15 +63,31 @@ export class Holding {
     return this.shown;
   }
 
+  /** Whether everybody may go at once: there is no plan, and nothing has to be asked any more. */
+  get isOpen(): boolean {
+    const { confirm, rollout, run } = this.options;
+    if (rollout !== undefined) return false;
+    return confirm === undefined || this.answer === 'yes' || run().targets.size <= confirm.above;
+  }
+
   /** Looks at the run anew. Call it at each change; it comes back by itself when only time passes. */
   step(): void {
     const { run } = this.options;
     const now = this.options.now();
+    // While answers are awaited, most events change nothing: a run of ten thousand targets must not be walked for each.
+    if (this.isAwaiting(now)) return;
     const wakeAt = this.isConfirmed(now) ? this.advance(now) : this.waiting(now);
     clearTimeout(this.timer);
     if (wakeAt !== NEVER && run().phase === 'running') {
       this.timer = setTimeout(() => this.step(), Math.max(1, Math.ceil(wakeAt - now)));
     }
+  }
+
+  /** Whether the wait for answers goes on, and has been shown. */
+  private isAwaiting(now: Millis): boolean {
+    const { confirm, run } = this.options;
+    if (confirm === undefined || this.answer !== 'none' || this.timer === undefined) return false;
+    return run().phase === 'running' && run().targets.size > confirm.above && !isGathered(run(), now);
   }
 
   stop(): void {

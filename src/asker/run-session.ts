@@ -211,7 +211,7 @@ export class RunSession {
       this.apply({ kind: 'allowed', node });
       return this.answers.close(node);
     }
-    if (this.holding === undefined) return this.release(node);
+    if (this.holding === undefined || this.holding.isOpen) return this.release(node);
     this.answers.send(node, { kind: 'hold' });
     this.holdTimer ??= setInterval(() => this.holdOn(), HOLD_EVERY_MS);
   }
@@ -288,7 +288,7 @@ export class RunSession {
     this.state = reduceRun(this.state, event, this.options.now());
     const isReady = this.options.onEvent(this.state, event, data);
     if (this.state.phase === 'ended') this.end();
-    else if (!UNREMARKABLE.includes(event.kind)) this.holding?.step();
+    else if (this.holding?.isOpen === false && !UNREMARKABLE.includes(event.kind)) this.holding.step();
     return isReady;
   }
 

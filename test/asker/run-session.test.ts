@@ -58,6 +58,8 @@ describe('a run without a plan', () => {
     for (const node of nodes) node.finish();
     expect(exitCode(await run.session.ended)).toBe(0);
     expect(run.session.rolloutPhase).toBeUndefined();
+    // What is left of this turn of the event loop.
+    vi.advanceTimersByTime(0);
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -90,6 +92,8 @@ describe('a rollout', () => {
       'running 2',
       'done 2',
     ]);
+    // What is left of this turn of the event loop.
+    vi.advanceTimersByTime(0);
     expect(vi.getTimerCount()).toBe(0);
   });
 

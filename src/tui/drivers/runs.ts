@@ -13,8 +13,6 @@ import type { Effect, Message } from '../model/messages.ts';
 
 /** Above so many nodes, what may change things is confirmed by typing their number. */
 const CONFIRM_ABOVE = 20;
-/** Work on output in one turn of the event loop; after it the keys get their turn. */
-const TURN_MS: Millis = 8;
 /** Pieces of output that are still being put together reach the disk so often. */
 const FLUSH_MS: Millis = 200;
 
@@ -37,8 +35,6 @@ export class SessionRuns {
   private current: Current | undefined;
   private answerConfirm: ((yes: boolean) => void) | undefined;
   private plan: Planning | undefined;
-  private turnStarted: Millis | undefined;
-  private onTurn: (() => void)[] = [];
   private flushTimer: NodeJS.Timeout | undefined;
 
   constructor(asker: Asker, dispatch: (message: Message) => void) {
@@ -95,9 +91,8 @@ export class SessionRuns {
           current.state = state;
           current.hasChanged = true;
           keeper.event(performance.now() - state.startedAt, event, data);
-          return event.kind !== 'output' || this.hasTime();
+          return true;
         },
-        onReaderReady: (listener) => this.onTurn.push(listener),
       });
     } catch (error) {
       if (!(error instanceof FanoutError)) throw error;
@@ -118,7 +113,6 @@ export class SessionRuns {
     this.flushTimer = setInterval(() => keeper.recorder?.flush(), FLUSH_MS);
     void current.launched.ended.then((state) => {
       clearInterval(this.flushTimer);
-      this.onTurn = [];
       keeper.end(state, performance.now() - state.startedAt);
       current.state = state;
       current.hasChanged = true;
@@ -219,18 +213,5 @@ export class SessionRuns {
       this.answerConfirm = resolve;
       this.dispatch({ kind: 'confirm', ...facts });
     });
-  }
-
-  /** False when this turn of the event loop has done enough: the nodes wait for the next one. */
-  private hasTime(): boolean {
-    const now = performance.now();
-    if (this.turnStarted === undefined) {
-      this.turnStarted = now;
-      setImmediate(() => {
-        this.turnStarted = undefined;
-        for (const listener of this.onTurn) listener();
-      });
-    }
-    return now - this.turnStarted < TURN_MS;
   }
 }

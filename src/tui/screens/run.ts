@@ -177,8 +177,8 @@ function targetCells(state: SessionState, view: RunView, target: Target, columns
   const word = target.cancelling ? span('stopping', 'warn') : outcomeSpan(outcome);
   const exit = target.code !== null ? String(target.code) : (target.signal ?? '-').replace(/^SIG/, '');
   const isOpen = target.startedAt !== undefined && target.endedAt === undefined;
-  const time =
-    target.durationMs ?? (isOpen && isRunning(state) ? state.now - (target.startedAt ?? 0) : undefined);
+  const sofar = Math.max(0, state.now - (target.startedAt ?? 0));
+  const time = target.durationMs ?? (isOpen && isRunning(state) ? sofar : undefined);
   const bytes = target.stdoutBytes + target.stderrBytes;
   const said = target.reason !== '' ? reasonOf(target) : view.outputs.lastLine(target.name);
   const all: Readonly<Record<string, Span>> = {
