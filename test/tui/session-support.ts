@@ -18,7 +18,7 @@ const NAMED_KEYS =
   /^(ctrl-.|enter|escape|tab|backtab|up|down|left|right|home|end|pageup|pagedown|backspace|delete)$/;
 
 /** What the nodes of a test run wrote. */
-export class MemoryOutputs implements OutputSource {
+class MemoryOutputs implements OutputSource {
   readonly texts = new Map<string, string>();
 
   bytes(node: string): number {

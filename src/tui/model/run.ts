@@ -111,7 +111,7 @@ function sorted(view: RunView, rows: Target[]): Target[] {
 }
 
 /** Folds identical answers of those that have ended, outliers first; the cursor stays on its group. */
-export function regroup(state: SessionState): SessionState {
+function regroup(state: SessionState): SessionState {
   const view = state.run;
   if (view === undefined) return state;
   const ended = [...view.run.targets.values()].filter((target) => isFinal(target.state));
