@@ -89,8 +89,12 @@ class Session {
       zoneMinutes: -new Date().getTimezoneOffset(),
       selector: options.selector,
     });
-    this.cluster = new ClusterWatch(asker, (message) => this.dispatch(message));
     this.runs = new SessionRuns(asker, (message) => this.dispatch(message));
+    this.cluster = new ClusterWatch(
+      asker,
+      (message) => this.dispatch(message),
+      (info) => this.runs.agentChanged(info),
+    );
   }
 
   async run(): Promise<number> {

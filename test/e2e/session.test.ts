@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -236,6 +237,52 @@ describe.skipIf(!HAS_TMUX)('the session in a real terminal', () => {
     await screen.shows('exit=0');
     expect(screen.everything).toContain('fanout: 3 of 3 ran it and returned 0');
     expect(screen.screen).not.toContain('3 running');
+  });
+
+  test('an output is opened in $PAGER, clean, and the session comes back', async () => {
+    const file = join(cluster.dir, 'paged');
+    env = { ...env, PAGER: `tee ${file}` };
+    const screen = await run("printf 'paged words'");
+    await screen.shows('ok 3');
+    screen.press('Enter');
+    await screen.shows('1-1 of 1 lines');
+    screen.press('v');
+    await eventually(
+      'the pager to have it',
+      () => existsSync(file) && readFileSync(file, 'utf8') === 'paged words\n',
+    );
+    await eventually(
+      'the session to be back',
+      () => screen.flags.alternate && screen.screen.includes('1-1 of 1 lines'),
+    );
+  });
+
+  test('when the terminal is closed, the session ends with it', async () => {
+    const screen = open();
+    await screen.shows('4 alive');
+    const sessions = (): string =>
+      spawnSync('pgrep', ['-f', `^${process.execPath} ${FANOUT}$`], { encoding: 'utf8' }).stdout.trim();
+    expect(sessions()).not.toBe('');
+    screen.stop();
+    await eventually('the process to be gone', () => sessions() === '');
+  });
+
+  test('when the agent goes away the screen says so, and it comes back with the agent', async () => {
+    const screen = open();
+    await screen.shows('4 alive');
+    const [first, second] = cluster.agents;
+    await stopProcess(first!.child);
+    await screen.shows('THE AGENT IS GONE');
+    const policy = join(cluster.dir, 'policy.yaml');
+    await cluster.start({ name: 'web1', tags: { role: 'web' }, policy, join: second!.gossip });
+    await screen.shows(/fanout {2}test .*4 alive/);
+    screen.type('web[1-2]');
+    await screen.shows('matched 2 of 4');
+    screen.press('Enter');
+    screen.type('uptime');
+    await screen.shows('allowed on 2');
+    screen.press('Enter');
+    await screen.shows('ok 2');
   });
 
   test('without a terminal there is no session, and no question', async () => {

@@ -8,6 +8,7 @@ import { FanoutError } from '../../lib/errors.ts';
 import { formatEndpoint, ipText } from '../../lib/net-address.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { RpcClient } from '../../rpc/client.ts';
+import type { AgentInfo } from '../../rpc/replies.ts';
 import type { Message } from '../model/messages.ts';
 import type { LogLevelChoice, MonitorLine } from '../model/state.ts';
 
@@ -37,9 +38,13 @@ export class ClusterWatch {
   private isClosed = false;
   private lines: MonitorLine[] = [];
 
-  constructor(asker: Asker, dispatch: (message: Message) => void) {
+  private readonly onInfo: (info: AgentInfo) => void;
+
+  /** `onInfo`: what the agent is now. One that was started again may have another address or environment. */
+  constructor(asker: Asker, dispatch: (message: Message) => void, onInfo: (info: AgentInfo) => void) {
     this.asker = asker;
     this.dispatch = dispatch;
+    this.onInfo = onInfo;
   }
 
   /** Begins on the connection that is there. */
@@ -104,6 +109,7 @@ export class ClusterWatch {
         client.info(),
         client.programs(keyId(this.asker.key.publicKey)),
       ]);
+      this.onInfo(info);
       this.dispatch({ kind: 'agent', node: info.node, environment: info.environment });
       this.dispatch({ kind: 'programs', programs });
       this.dispatch({ kind: 'link', link: 'connected', reason: '' });

@@ -8,13 +8,14 @@ import { FanoutError } from '../../lib/errors.ts';
 import type { Millis } from '../../lib/time.ts';
 import { commandText } from '../../policy/command-text.ts';
 import { parseSelector } from '../../policy/selector-parser.ts';
-import { exitCode, type RunState, startRun } from '../../run/model.ts';
+import { exitCode, type RunEvent, type RunState, startRun } from '../../run/model.ts';
 import type { Effect, Message } from '../model/messages.ts';
 
 /** Above so many nodes, what may change things is confirmed by typing their number. */
 const CONFIRM_ABOVE = 20;
 /** Pieces of output that are still being put together reach the disk so often. */
 const FLUSH_MS: Millis = 200;
+const MEMORY_BYTES_MAX = 64 * 1024 * 1024;
 
 type Start = Extract<Effect, { kind: 'start-run' }>;
 
@@ -28,18 +29,44 @@ interface Current {
   hasChanged: boolean;
 }
 
+/** Gives back the files of a run that is looked at no more. */
+function release(run: Current | undefined): void {
+  run?.record?.close();
+  run?.keeper?.recorder?.release();
+}
+
+/** Output where there is no file for it: as much as fits, so that a full disk hides nothing from the person who looks. */
+class MemoryOutputs {
+  readonly outputs = new Outputs(() => new Uint8Array(0));
+  private bytes = 0;
+
+  event(event: RunEvent, data: Uint8Array | undefined): void {
+    if (event.kind !== 'output' || data === undefined) return;
+    this.bytes += data.length;
+    if (this.bytes > MEMORY_BYTES_MAX) return;
+    const copy = Uint8Array.from(data);
+    this.outputs.add(event.node, event.stream, { data: copy }, copy);
+  }
+}
+
 /** The runs of a session: at most one goes on, and one, the same or one of before, is looked at. */
 export class SessionRuns {
-  private readonly asker: Asker;
+  private asker: Asker;
   private readonly dispatch: (message: Message) => void;
   private current: Current | undefined;
   private answerConfirm: ((yes: boolean) => void) | undefined;
   private plan: Planning | undefined;
   private flushTimer: NodeJS.Timeout | undefined;
+  private isStarting = false;
 
   constructor(asker: Asker, dispatch: (message: Message) => void) {
     this.asker = asker;
     this.dispatch = dispatch;
+  }
+
+  /** The agent is another one, or was started again. */
+  agentChanged(info: Asker['info']): void {
+    this.asker = { ...this.asker, info };
   }
 
   /** The outputs that are looked at. */
@@ -52,6 +79,17 @@ export class SessionRuns {
   }
 
   async start(effect: Start): Promise<void> {
+    // A second Enter while the first is on its way is not a second run.
+    if (this.isStarting || this.isRunning) return;
+    this.isStarting = true;
+    try {
+      await this.begin(effect);
+    } finally {
+      this.isStarting = false;
+    }
+  }
+
+  private async begin(effect: Start): Promise<void> {
     const { argv, selector, targets, timeoutMs, rollout, command } = effect;
     const idBytes = newRunId();
     const id = toHex(idBytes);
@@ -66,8 +104,8 @@ export class SessionRuns {
       environment: this.asker.info.environment,
     };
     const keeper = new Keeper(head, command, { isIndexed: true });
-    const outputs = keeper.recorder?.outputs ?? new Outputs(() => new Uint8Array(0));
-    this.drop();
+    const memory = keeper.recorder === undefined ? new MemoryOutputs() : undefined;
+    const outputs = keeper.recorder?.outputs ?? memory?.outputs ?? new Outputs(() => new Uint8Array(0));
     const current: Current = {
       id,
       keeper,
@@ -77,6 +115,8 @@ export class SessionRuns {
       state: undefined,
       hasChanged: false,
     };
+    // What is on the screen is still the run before: it goes when this one has begun.
+    const before = this.current;
     this.current = current;
     try {
       current.launched = await launch(this.asker, {
@@ -91,11 +131,14 @@ export class SessionRuns {
           current.state = state;
           current.hasChanged = true;
           keeper.event(performance.now() - state.startedAt, event, data);
+          memory?.event(event, data);
           return true;
         },
       });
     } catch (error) {
       if (!(error instanceof FanoutError)) throw error;
+      this.current = before;
+      keeper.recorder?.release();
       return this.dispatch({ kind: 'run-failed', reason: error.message.split('\n')[0] ?? '' });
     }
     const run = current.state ?? startRun(targets, timeoutMs, performance.now());
@@ -110,6 +153,7 @@ export class SessionRuns {
       isLive: true,
       startedUnixMs: unixMs,
     });
+    release(before);
     this.flushTimer = setInterval(() => keeper.recorder?.flush(), FLUSH_MS);
     void current.launched.ended.then((state) => {
       clearInterval(this.flushTimer);
@@ -173,7 +217,7 @@ export class SessionRuns {
   open(id: string): void {
     const found = findRun(id);
     const record = RunRecord.open(found.path);
-    this.drop();
+    const before = this.current;
     const { head, outputs, state } = record;
     this.current = { id, keeper: undefined, record, outputs, launched: undefined, state, hasChanged: false };
     this.dispatch({
@@ -186,6 +230,7 @@ export class SessionRuns {
       isLive: false,
       startedUnixMs: head.unixMs,
     });
+    release(before);
   }
 
   /** What the last run of the session came to, for the lines that stay after it; undefined when there was none. */
@@ -200,12 +245,6 @@ export class SessionRuns {
     this.dropVerdict();
     this.interrupt();
     await this.current?.launched?.ended;
-  }
-
-  private drop(): void {
-    this.current?.record?.close();
-    this.current?.keeper?.recorder?.release();
-    this.current = undefined;
   }
 
   private ask(facts: { count: number; notReadOnly: number }): Promise<boolean> {
