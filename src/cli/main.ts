@@ -75,6 +75,13 @@ export async function main(argv: readonly string[]): Promise<number> {
     const dashes = argv.indexOf('--');
     const own = dashes < 0 ? argv : argv.slice(0, dashes);
     const rest = dashes < 0 ? undefined : argv.slice(dashes + 1);
+    // The session shows its first screen before a script would have read the options.
+    if (argv.length === 0) {
+      const { isInteractive } = await import('./terminals.ts');
+      const { FANOUT_RPC_ADDR: rpcAddr } = process.env;
+      const options = rpcAddr === undefined ? {} : { rpcAddr };
+      if (isInteractive()) return await (await import('./ui.ts')).ui({ color: 'auto', ...options });
+    }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
     const parts = part === undefined ? [cluster, keys, records] : [part];

@@ -1,6 +1,5 @@
-import { type SelectionFlags, selectorFrom } from '../asker/select.ts';
+import type { SelectionFlags } from '../asker/select.ts';
 import { FanoutError } from '../lib/errors.ts';
-import { selectorText } from '../policy/selector.ts';
 import { type ColourChoice, isInteractive, wantsColours } from './terminals.ts';
 
 export interface UiOptions extends SelectionFlags {
@@ -20,7 +19,7 @@ export async function ui(options: UiOptions): Promise<number> {
   if (!['auto', 'always', 'never'].includes(options.color)) {
     throw new FanoutError('USAGE', `--color ${options.color}: not auto, always or never`);
   }
-  const selector = selectorText(selectorFrom(options));
+  const selector = await selectionOf(options);
   const hasColours = wantsColours(options.color as ColourChoice, true);
   const { runSession } = await import('../tui/session.ts');
   return runSession({
@@ -30,4 +29,13 @@ export async function ui(options: UiOptions): Promise<number> {
     ...(options.identity === undefined ? {} : { identity: options.identity }),
     ...(options.rpcAddr === undefined ? {} : { rpcAddr: options.rpcAddr }),
   });
+}
+
+/** The selection to begin with. Most begin with none, and then nothing has to be loaded for it. */
+async function selectionOf(options: UiOptions): Promise<string> {
+  const { tag, node, nodes, exclude, select } = options;
+  if ([tag, node, nodes, exclude, select].every((flag) => flag === undefined)) return '';
+  const { selectorFrom } = await import('../asker/select.ts');
+  const { selectorText } = await import('../policy/selector.ts');
+  return selectorText(selectorFrom(options));
 }

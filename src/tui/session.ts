@@ -2,7 +2,6 @@ import { exportRun } from '../asker/export.ts';
 import { readHistory } from '../asker/history.ts';
 import { openAsker } from '../asker/launch.ts';
 import { findRun, listRuns, RunRecord } from '../asker/run-record.ts';
-import { savedSelections, saveSelection } from '../asker/saved-selections.ts';
 import { OutputSearch } from '../asker/search.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { sanitiseText } from '../lib/sanitise.ts';
@@ -107,7 +106,7 @@ class Session {
     this.terminal.enter();
     this.draw();
     this.loadHistory();
-    this.loadSelections();
+    void this.loadSelections();
     this.cluster.start();
     this.tickLater();
     const result = await code;
@@ -126,8 +125,13 @@ class Session {
   }
 
   private carryOut(effect: Effect): void {
+    this.tell(() => this.deed(effect));
+  }
+
+  /** Does it, and tells the person when it could not be done. */
+  private tell(deed: () => void): void {
     try {
-      this.deed(effect);
+      deed();
     } catch (error) {
       // What a person asked for and could not be done is told to them; everything else is a bug.
       if (!(error instanceof FanoutError)) throw error;
@@ -163,9 +167,8 @@ class Session {
       case 'save-run':
         return this.save(effect);
       case 'save-selection':
-        saveSelection(effect.name, effect.text);
-        this.loadSelections();
-        return this.dispatch({ kind: 'said', text: `saved as @${effect.name}`, style: 'good' });
+        void this.saveSelection(effect.name, effect.text);
+        return;
       case 'diff':
         return this.diff(effect);
       case 'search':
@@ -252,9 +255,22 @@ class Session {
     this.dispatch({ kind: 'history', entries: readHistory() });
   }
 
-  private loadSelections(): void {
-    const saved = [...savedSelections()].map(([name, text]) => ({ name, text }));
-    this.dispatch({ kind: 'saved-selections', saved });
+  /** Loaded after the first frame: reading YAML is not what a person waits for. */
+  private async loadSelections(): Promise<void> {
+    const { savedSelections } = await import('../asker/saved-selections.ts');
+    this.tell(() => {
+      const saved = [...savedSelections()].map(([name, text]) => ({ name, text }));
+      this.dispatch({ kind: 'saved-selections', saved });
+    });
+  }
+
+  private async saveSelection(name: string, text: string): Promise<void> {
+    const { saveSelection } = await import('../asker/saved-selections.ts');
+    this.tell(() => {
+      saveSelection(name, text);
+      this.dispatch({ kind: 'said', text: `saved as @${name}`, style: 'good' });
+      void this.loadSelections();
+    });
   }
 
   private save(effect: Extract<Effect, { kind: 'save-run' }>): void {
