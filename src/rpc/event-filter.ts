@@ -1,12 +1,12 @@
 /** The kinds of events that Serf's RPC streams. */
-export const MEMBER_EVENTS = [
+const MEMBER_EVENTS = [
   'member-join',
   'member-leave',
   'member-failed',
   'member-update',
   'member-reap',
 ] as const;
-export type MemberEventName = (typeof MEMBER_EVENTS)[number];
+type MemberEventName = (typeof MEMBER_EVENTS)[number];
 
 /** What a filter looks at: the kind of an event, and the name of a user event or query ('' for the others). */
 export interface FilteredEvent {
