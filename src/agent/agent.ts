@@ -194,7 +194,8 @@ export class Agent {
       void this.responder.query(event.query, event.from);
       return;
     }
-    if (event.kind === 'query' && event.query.name === ABOUT_QUERY) answerAbout(this, event.query);
+    // It is between agents, and no operator's to answer.
+    if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
     for (const listener of this.listeners) listener(event);
   }

@@ -1,4 +1,5 @@
 import loglevel from 'loglevel';
+import { timestamp } from '../lib/timestamp.ts';
 
 /** What the agent's rooms log with. */
 export interface Log {
@@ -19,13 +20,16 @@ const LABEL: Readonly<Record<LogLevel, string>> = {
 };
 /** Lines that whoever starts to watch gets first, as Serf keeps them. */
 const RECENT_LINES = 512;
+/** A line can quote a whole command; so much of it is kept for them. */
+const LINE_CHARACTERS_MAX = 4096;
 
 /** The lines of the log for those who watch it, whatever the level of the log itself. */
 export class LogWatch {
   private recent: { readonly level: LogLevel; readonly line: string }[] = [];
   private readonly watchers = new Set<(level: LogLevel, line: string) => void>();
 
-  add(level: LogLevel, line: string): void {
+  add(level: LogLevel, text: string): void {
+    const line = text.slice(0, LINE_CHARACTERS_MAX);
     this.recent.push({ level, line });
     if (this.recent.length >= 2 * RECENT_LINES) this.recent = this.recent.slice(-RECENT_LINES);
     for (const watcher of this.watchers) watcher(level, line);
@@ -56,10 +60,4 @@ export function createLog(level: LogLevel, write: (line: string) => void, watch 
   // Whoever watches may want more than the log itself.
   logger.setLevel('debug', false);
   return logger;
-}
-
-function timestamp(date: Date): string {
-  const two = (number: number): string => String(number).padStart(2, '0');
-  const day = `${date.getFullYear()}/${two(date.getMonth() + 1)}/${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }

@@ -7,8 +7,8 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import type { Gate } from '../runtime/gate.ts';
-import { type AnsweredAdmission, Job, type JobContext, type Verdict } from '../runtime/job.ts';
-import { verdictFor } from '../runtime/verdict.ts';
+import { type AnsweredAdmission, Job, type JobContext } from '../runtime/job.ts';
+import { confirmVerdict, type RunVerdict, type Verdict, verdictFor } from '../runtime/verdict.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import { readEnvelope, referenceIn } from './envelope-carrier.ts';
 import { encodePurpose } from './fanout-stream.ts';
@@ -22,6 +22,14 @@ const COLLECT_WAIT_MS: Millis = 30_000;
 const PENDING_MAX = 256;
 /** Of those fetches, from one address: one member that lets us wait must not keep us from the others. */
 const FETCHES_PER_HOST_MAX = 32;
+/** Commands that run or are held back. Those that are held take no place of their rule, and each has a stream open. */
+const JOBS_MAX = 1024;
+const TOO_MANY_JOBS: Verdict = {
+  kind: 'denied',
+  code: 'concurrency',
+  rule: '',
+  reason: `this node has ${JOBS_MAX} commands already, running or held back; try again`,
+};
 
 interface Waiting {
   readonly admission: AnsweredAdmission;
@@ -92,7 +100,8 @@ export class Responder {
   private envelope(bytes: Uint8Array, from: string): void {
     const admission = this.gate.admit(bytes, from);
     if (admission.kind === 'ignored') return this.ignore(admission.reason, '');
-    const verdict = this.verdict(admission);
+    const isFull = this.jobs.size + this.waiting.size >= JOBS_MAX;
+    const verdict = isFull ? TOO_MANY_JOBS : this.verdict(admission);
     const { argv, id } = admission.envelope.body;
     const outcome =
       verdict.kind === 'run' ? `allowed by rule "${verdict.rule}"` : `${verdict.kind}: ${verdict.reason}`;
@@ -131,9 +140,10 @@ export class Responder {
   private begin(admission: AnsweredAdmission, verdict: Verdict, socket: Socket, rest: Uint8Array): void {
     // Only what runs takes a place of its rule: what waits for its turn does not keep others out.
     let taken: string | undefined;
-    const lastWord = (wasHeld: boolean): Verdict => {
-      const now = wasHeld && admission.kind === 'admitted' ? this.gate.reconsider(admission) : admission;
-      const word = this.verdict(now);
+    // A command can wait for a minute without a word of its asker: so this is asked for every one, held or not.
+    const lastWord = (accepted: RunVerdict): Verdict => {
+      const now = admission.kind === 'admitted' ? this.gate.reconsider(admission) : admission;
+      const word = confirmVerdict(accepted, this.verdict(now));
       if (word.kind === 'run') {
         taken = word.rule;
         this.count(taken, 1);

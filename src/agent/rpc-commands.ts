@@ -11,6 +11,7 @@ import { encodeNodeFilter, encodeTagFilter } from '../serf/filters.ts';
 import type { Member } from '../serf/member.ts';
 import type { Agent } from './agent.ts';
 import { compileAnchored } from './expression.ts';
+import type { StreamedQueries } from './rpc-queries.ts';
 import { monitorLog, streamEvents } from './rpc-streams.ts';
 
 /** What a command may do with the connection that it came by. */
@@ -24,8 +25,10 @@ export interface CommandContext {
   readonly seq: number;
   /** Streams that this connection has open, by the sequence number of their request; each with what ends it. */
   readonly streams: Map<number, () => void>;
-  /** Whether the client reads so slowly that events are better left out. */
-  readonly isBehind: () => boolean;
+  /** Sends one more record, or leaves it out when the client reads too slowly. */
+  readonly offer: (body: Encodable) => void;
+  /** Queries that came by the streams of this connection. */
+  readonly queries: StreamedQueries;
 }
 
 type CommandRequest = Exclude<Request, { command: 'handshake' | 'auth' | 'fanout-answer' }>;
@@ -71,6 +74,8 @@ export async function runCommand(request: CommandRequest, context: CommandContex
       return streamEvents(request.type, context);
     case 'monitor':
       return monitorLog(request.logLevel, context);
+    case 'respond':
+      return reply(context.queries.respond(request.id, request.payload));
     case 'fanout-peers':
       return reply('', encodePeers(peersOf(agent)));
     case 'fanout-programs':

@@ -5,6 +5,7 @@ import { ValueReader } from '../rpc/framing.ts';
 import { type CommandName, decodeRequest, hasBody, isCommand, type Request } from '../rpc/requests.ts';
 import type { Agent } from './agent.ts';
 import { type CommandContext, runCommand } from './rpc-commands.ts';
+import { StreamedQueries } from './rpc-queries.ts';
 
 /** One request. The largest is a run with a thousand targets and a long command. */
 const VALUE_BYTES_MAX = 4 * 1024 * 1024;
@@ -25,6 +26,7 @@ export class RpcSession {
   private readonly reader = new ValueReader(VALUE_BYTES_MAX);
   private readonly closers: (() => void)[] = [];
   private readonly streams = new Map<number, () => void>();
+  private readonly queries: StreamedQueries;
   private header: { command: CommandName; seq: number } | undefined;
   private hasShakenHands = false;
   private isBusy = false;
@@ -33,6 +35,7 @@ export class RpcSession {
   constructor(agent: Agent, socket: Socket) {
     this.agent = agent;
     this.socket = socket;
+    this.queries = new StreamedQueries(agent.driver);
     const timer = setTimeout(() => {
       if (!this.hasShakenHands) socket.destroy();
     }, HANDSHAKE_TIMEOUT_MS);
@@ -107,7 +110,8 @@ export class RpcSession {
       onClose: (closer) => this.closers.push(closer),
       seq,
       streams: this.streams,
-      isBehind: () => this.socket.writableLength > BEHIND_BYTES,
+      offer: (body) => this.offer(seq, body),
+      queries: this.queries,
     };
     await runCommand(request, context);
   }
@@ -123,6 +127,11 @@ export class RpcSession {
     if (this.socket.writableLength > BACKLOG_BYTES_MAX) return void this.socket.destroy();
     this.socket.write(encodeRpc({ Error: error, Seq: seq }));
     if (body !== undefined) this.socket.write(encodeRpc(body));
+  }
+
+  private offer(seq: number, body: Encodable): void {
+    if (this.socket.writableLength <= BEHIND_BYTES) return this.reply(seq, '', body);
+    this.agent.driver.serf.memberlist.counters.count('rpc-record-dropped');
   }
 
   private refuse(seq: number, error: string): void {

@@ -1,5 +1,6 @@
 import type { KnownNodes } from '../identity/known-nodes.ts';
 import type { NodeFrame } from '../identity/sealed.ts';
+import { DEADLINE_MS_MAX } from '../identity/sealed-frames.ts';
 import type { ByteStream } from '../lib/byte-stream.ts';
 import type { Millis } from '../lib/time.ts';
 import { isFinal, type RunEvent, type RunState, reduceRun, startRun } from '../run/model.ts';
@@ -246,7 +247,8 @@ export class RunSession {
     const { targets, startedAt, timeoutMs } = this.state;
     const begunAt = targets.get(node)?.startedAt;
     if (begunAt === undefined || this.isOverdue()) return;
-    const allowedMs = Math.max(1, Math.round(startedAt + timeoutMs - begunAt));
+    const leftMs = Math.round(startedAt + timeoutMs - begunAt);
+    const allowedMs = Math.min(Math.max(1, leftMs), DEADLINE_MS_MAX);
     this.answers.send(node, { kind: 'deadline', timeoutMs: allowedMs });
   }
 

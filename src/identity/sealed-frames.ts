@@ -1,4 +1,4 @@
-import { unreachable } from '../lib/assert.ts';
+import { assert, unreachable } from '../lib/assert.ts';
 import { EMPTY, readU32, utf8, utf8Text, writeU32 } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { encodeRpc } from '../lib/msgpack.ts';
@@ -156,11 +156,16 @@ function decodeEnd(body: Uint8Array): NodeFrame {
   };
 }
 
-/** The plaintext of an asker's frame behind its kind byte. */
+/** The longest time that a deadline can say, in milliseconds. */
+export const DEADLINE_MS_MAX = 0xffff_ffff;
+
+/** The plaintext of an asker's frame behind its kind byte. A deadline is a whole number up to `DEADLINE_MS_MAX`. */
 export function encodeAskerBody(frame: AskerFrame): Uint8Array {
   if (frame.kind !== 'deadline') return EMPTY;
+  const { timeoutMs } = frame;
+  assert(timeoutMs === timeoutMs >>> 0, 'a deadline is a whole number of 32 bits');
   const body = new Uint8Array(4);
-  writeU32(body, 0, frame.timeoutMs);
+  writeU32(body, 0, timeoutMs);
   return body;
 }
 

@@ -100,6 +100,26 @@ export class RpcClient {
     await this.call({ command: 'leave' }, 'none');
   }
 
+  /** Spreads a user event. Throws FanoutError AGENT_ERROR when it is over Serf's limit of 512 bytes. */
+  async event(name: string, payload: Uint8Array, coalesce: boolean): Promise<void> {
+    await this.call({ command: 'event', name, payload, coalesce }, 'none');
+  }
+
+  /** Tells the cluster that a failed member is gone for good; with `prune` it is forgotten at once. */
+  async forceLeave(node: string, prune = false): Promise<void> {
+    await this.call({ command: 'force-leave', node, prune }, 'none');
+  }
+
+  /** Sets tags of the agent and deletes others. */
+  async tags(tags: ReadonlyMap<string, string>, deleteTags: readonly string[] = []): Promise<void> {
+    await this.call({ command: 'tags', tags, deleteTags }, 'none');
+  }
+
+  /** Answers a query that `stream` told of, by its id. */
+  async respond(id: number, payload: Uint8Array): Promise<void> {
+    await this.call({ command: 'respond', id, payload }, 'none');
+  }
+
   /** How the agent finds the other members. */
   async peers(): Promise<Peer[]> {
     return this.decoded(decodePeers, await this.call({ command: 'fanout-peers' }, 'on-success'));
@@ -125,7 +145,11 @@ export class RpcClient {
     request: Omit<Extract<Request, { command: 'query' }>, 'command'>,
     onRecord: (record: QueryRecord) => void,
   ): Promise<void> {
-    await this.open({ command: 'query', ...request }, (body) => onRecord(decodeQueryRecord(body)));
+    await this.open({ command: 'query', ...request }, (body, forget) => {
+      const record = decodeQueryRecord(body);
+      if (record.kind === 'done') forget();
+      onRecord(record);
+    });
   }
 
   /** Starts a run. It lasts until this conversation ends. */
@@ -178,19 +202,25 @@ export class RpcClient {
     this.connection.end();
   }
 
-  private async open(request: Request, onRecord: (body: MsgpackValue) => void): Promise<() => void> {
+  /** A request that records follow. The function that comes back ends them; what is on its way then comes to nobody. */
+  private async open(
+    request: Request,
+    onRecord: (body: MsgpackValue, forget: () => void) => void,
+  ): Promise<() => void> {
     const seq = this.lastSeq + 1;
-    this.records.set(seq, onRecord);
+    const forget = (): void => void this.records.delete(seq);
+    this.records.set(seq, (body) => onRecord(body, forget));
     try {
       await this.call(request, 'none');
     } catch (error) {
-      this.records.delete(seq);
+      forget();
       throw error;
     }
     return () => {
-      // Records that are still on their way have a listener that does nothing.
+      if (this.isClosed || !this.records.has(seq)) return;
+      // Records that are on their way are still read as such: only the reply to "stop" says that there are no more.
       this.records.set(seq, () => {});
-      if (!this.isClosed) this.call({ command: 'stop', stop: seq }, 'none').catch(() => {});
+      this.call({ command: 'stop', stop: seq }, 'none').then(forget, forget);
     };
   }
 

@@ -40,6 +40,8 @@ export type Request =
   | { readonly command: 'stats' }
   | { readonly command: 'stream'; readonly type: string }
   | { readonly command: 'monitor'; readonly logLevel: string }
+  /** Answers a query that came by a stream. */
+  | { readonly command: 'respond'; readonly id: number; readonly payload: Uint8Array }
   /** fanout: what the asker needs to know about its agent. */
   | { readonly command: 'fanout-info' }
   /** fanout: how the agent has found each member when it probed it. */
@@ -74,6 +76,7 @@ const COMMANDS: readonly CommandName[] = [
   'query',
   'stream',
   'monitor',
+  'respond',
   'fanout-programs',
   'fanout-run',
   'fanout-answer',
@@ -133,6 +136,8 @@ export function decodeRequest(command: CommandName, body: MsgpackValue): Request
       return { command, type: fields.text('Type') };
     case 'monitor':
       return { command, logLevel: fields.text('LogLevel') };
+    case 'respond':
+      return { command, id: fields.u64('ID'), payload: fields.bytes('Payload') };
     case 'fanout-programs':
       return { command, keyId: fields.bytes('KeyId') };
     case 'fanout-run':
@@ -186,6 +191,8 @@ export function requestBody(request: Request): Encodable | undefined {
       return { Type: request.type };
     case 'monitor':
       return { LogLevel: request.logLevel };
+    case 'respond':
+      return { ID: request.id, Payload: orNil(request.payload) };
     case 'fanout-programs':
       return { KeyId: request.keyId };
     case 'fanout-run':

@@ -6,29 +6,17 @@ import type { ByteStream } from '../lib/byte-stream.ts';
 import { toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
-import type { CommandEnd, CommandSpec } from './command-spec.ts';
+import type { CommandEnd } from './command-spec.ts';
 import type { Admission } from './gate.ts';
 import { type RunningCommand, startCommand } from './process.ts';
+import type { RunVerdict, Verdict } from './verdict.ts';
 
 /** How long a node holds an accepted command for the asker's next word. The asker may be busy with a thousand nodes. */
 const GO_WAIT_MS: Millis = 60_000;
-/** Whoever waits for their turn longer than this asks again. */
+/** How long an asker can have a command kept, word by word. Whoever waits for their turn longer asks again. */
 const HOLD_MS_MAX: Millis = 24 * 3_600_000;
 
 export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
-
-/** What the node has decided to do about an admitted command. */
-export type Verdict =
-  | {
-      readonly kind: 'run';
-      readonly spec: CommandSpec;
-      readonly rule: string;
-      readonly readOnly: boolean;
-      /** The longest that the policy lets it run; `spec` has what was asked for, if that is less. */
-      readonly limitMs: Millis;
-    }
-  | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
-  | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
 export interface JobContext {
   readonly nodeName: string;
@@ -59,9 +47,8 @@ export class Job {
   private over = false;
   private finish: () => void = () => {};
   private goTimer: NodeJS.Timeout | undefined;
-  private readonly lastWord: (wasHeld: boolean) => Verdict;
-  private readonly acceptedUnixMs: number;
-  private wasHeld = false;
+  private readonly lastWord: (accepted: RunVerdict) => Verdict;
+  private readonly heldUntil: Millis = performance.now() + HOLD_MS_MAX;
   /** What the asker allows it, when that was moved. */
   private askedMs: Millis | undefined;
   private limitMs: Millis = 0;
@@ -75,11 +62,10 @@ export class Job {
     verdict: Verdict,
     stream: ByteStream,
     context: JobContext,
-    lastWord: (wasHeld: boolean) => Verdict,
+    lastWord: (accepted: RunVerdict) => Verdict,
   ) {
     this.admission = admission;
     this.lastWord = lastWord;
-    this.acceptedUnixMs = context.unixMs();
     this.verdict = verdict;
     this.stream = stream;
     this.context = context;
@@ -119,7 +105,7 @@ export class Job {
     stream.onData((chunk) => this.received(chunk));
   }
 
-  private refuse(verdict: Exclude<Verdict, { kind: 'run' }>): void {
+  private refuse(verdict: Exclude<Verdict, RunVerdict>): void {
     if (verdict.kind === 'denied') {
       const { code, rule, reason } = verdict;
       this.record({ event: 'denied', code, rule, reason });
@@ -134,15 +120,21 @@ export class Job {
 
   private waitForWord(): void {
     clearTimeout(this.goTimer);
-    this.goTimer = setTimeout(() => this.close(), GO_WAIT_MS);
+    const leftMs = Math.min(GO_WAIT_MS, this.heldUntil - performance.now());
+    this.goTimer = setTimeout(() => {
+      const reason = 'its asker did not say in time that it should start; nothing was run';
+      this.send({ kind: 'failed', reason, hint: '' });
+      this.close();
+    }, leftMs);
   }
 
   private received(chunk: Uint8Array): void {
     if (this.over) return;
     try {
       for (const frame of this.channel.receive(chunk)) {
+        if (this.over) return;
         if (frame.kind === 'cancel') this.cancel();
-        else if (frame.kind === 'hold') this.hold();
+        else if (frame.kind === 'hold') this.waitForWord();
         else if (frame.kind === 'deadline') this.moveDeadline(frame.timeoutMs);
         else this.go();
       }
@@ -153,23 +145,18 @@ export class Job {
     }
   }
 
-  private hold(): void {
-    this.wasHeld = true;
-    if (this.context.unixMs() - this.acceptedUnixMs > HOLD_MS_MAX) this.close();
-    else this.waitForWord();
-  }
-
   /** Never above the policy's limit; counted from the start of the command. */
   private moveDeadline(timeoutMs: Millis): void {
     this.askedMs = timeoutMs;
-    if (this.verdict.kind === 'run') this.command?.limitTo(Math.min(timeoutMs, this.limitMs));
+    this.command?.limitTo(Math.min(timeoutMs, this.limitMs));
   }
 
   private go(): void {
-    if (this.started || this.verdict.kind !== 'run') return;
+    const { verdict: accepted } = this;
+    if (this.started || accepted.kind !== 'run') return;
     this.started = true;
     clearTimeout(this.goTimer);
-    const verdict = this.lastWord(this.wasHeld);
+    const verdict = this.lastWord(accepted);
     if (verdict.kind !== 'run') return this.refuse(verdict);
     this.limitMs = verdict.limitMs;
     const asked = this.askedMs ?? verdict.spec.timeoutMs;

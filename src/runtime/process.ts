@@ -142,10 +142,13 @@ class Command implements RunningCommand {
   }
 
   limitTo(timeoutMs: Millis): void {
-    if (this.exit !== undefined || this.cause !== 'exit') return;
+    // What has ended, or is being ended, is not given another time to end.
+    if (this.exit !== undefined || this.isOver || this.cause !== 'exit') return;
     clearTimeout(this.deadline);
     const leftMs = this.startedAt + timeoutMs - performance.now();
-    this.deadline = setTimeout(() => this.stop('timeout'), Math.max(0, Math.min(leftMs, TIMER_MS_MAX)));
+    // At once, and not by a timer: a later word must not bring back what was over.
+    if (leftMs <= 0) this.stop('timeout');
+    else this.deadline = setTimeout(() => this.stop('timeout'), Math.min(leftMs, TIMER_MS_MAX));
   }
 
   kill(cause: 'cancelled'): void {

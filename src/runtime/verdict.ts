@@ -1,7 +1,24 @@
-import type { SandboxAvailability } from './command-spec.ts';
-import type { AnsweredAdmission, Verdict } from './job.ts';
+import type { Millis } from '../lib/time.ts';
+import type { CommandSpec, SandboxAvailability } from './command-spec.ts';
+import type { AnsweredAdmission } from './job.ts';
 import { checkRealPaths, resolveProgram } from './resolve-program.ts';
 import { resolveUser } from './run-as.ts';
+
+/** A command that this node will run, when its asker says so. */
+export interface RunVerdict {
+  readonly kind: 'run';
+  readonly spec: CommandSpec;
+  readonly rule: string;
+  readonly readOnly: boolean;
+  /** The longest that the policy lets it run; `spec` has what was asked for, if that is less. */
+  readonly limitMs: Millis;
+}
+
+/** What the node has decided to do about an admitted command. */
+export type Verdict =
+  | RunVerdict
+  | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
 /** What this machine can do at the moment. */
 export interface Machine {
@@ -57,6 +74,23 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
       hidePaths: machine.hidePaths,
     },
   };
+}
+
+/**
+ * The verdict at the moment of the start. The asker let the command go by what it was told at first (perhaps only because
+ * all of it changes nothing), so one that would now run by another rule, as another program or in another sandbox is
+ * refused like one that is denied.
+ */
+export function confirmVerdict(accepted: RunVerdict, now: Verdict): Verdict {
+  if (now.kind !== 'run') return now;
+  const isSame =
+    now.rule === accepted.rule &&
+    now.readOnly === accepted.readOnly &&
+    now.spec.path === accepted.spec.path &&
+    now.spec.sandbox === accepted.spec.sandbox;
+  if (isSame) return now;
+  const reason = 'since it was accepted, this node would run it in another way: ask again';
+  return { kind: 'denied', code: 'changed', rule: now.rule, reason };
 }
 
 function sandboxMissing(rule: string, wanted: readonly (SandboxAvailability | undefined)[]): Verdict {

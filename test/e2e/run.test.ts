@@ -203,14 +203,14 @@ describe('a run on a five-node encrypted cluster', () => {
     expect((await cluster.fanout(['true', '--node', 'api1'])).code).toBe(0);
     await stopProcess(old.child, 'SIGKILL');
     rmSync(join(old.dataDir, 'node.key'));
-    await cluster.start({
+    const back = await cluster.start({
       name: 'api1',
       tags: { role: 'api' },
       policy,
       join: web1.gossip,
       args: ['--bind', old.gossip],
     });
-    await cluster.complete(6);
+    await cluster.complete(6, back);
     const run = await cluster.fanout(['sleep 344', '--node', 'api1']);
     expect(run.code).toBe(7);
     expect(run.stderr).toMatch(/key of "?api1"? has changed/);

@@ -16,6 +16,7 @@ import {
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connectAgent } from '../../src/asker/connect.ts';
 import { AuditLog } from '../../src/identity/audit.ts';
 import { utf8 } from '../../src/lib/bytes.ts';
 import { type Encodable, encodeRpc } from '../../src/lib/msgpack.ts';
@@ -211,6 +212,11 @@ describe('the control socket', () => {
       'members-filtered',
       'tags',
       'query',
+      'stream',
+      'monitor',
+      'stop',
+      'respond',
+      'fanout-programs',
       'fanout-run',
       'fanout-answer',
     ];
@@ -234,6 +240,9 @@ describe('the control socket', () => {
     });
     odd.push({ Run: new Uint8Array(16), Envelope: new Uint8Array(60_000), Targets: Array(10_000).fill('x') });
     odd.push({ Stream: 0xffffffff }, { Node: '', Prune: true }, { Tags: { ['__proto__']: 'x', '': 'y' } });
+    odd.push({ Type: 'user:,*', LogLevel: 'toString', Stop: 2, ID: 1, KeyId: new Uint8Array(9) });
+    odd.push({ Type: '\0', LogLevel: '', Stop: Number.MAX_SAFE_INTEGER, ID: -1, KeyId: 'x' });
+    odd.push({ Type: Array(10_000).fill('user').join(','), LogLevel: 'x'.repeat(100_000), ID: 0 });
     for (const command of commands) {
       const conversations = odd.map(async (body) => {
         const socket = await dial();
@@ -243,6 +252,53 @@ describe('the control socket', () => {
       });
       await Promise.all(conversations);
     }
+    await stillWorks();
+  });
+
+  test('who follows events and the log and does not read them misses some, and costs no more', async () => {
+    const deaf = await dial();
+    const follow = [
+      { Command: 'stream', Seq: 2 },
+      { Type: '*' },
+      { Command: 'monitor', Seq: 3 },
+      { LogLevel: 'DEBUG' },
+    ];
+    deaf.pause().write(Buffer.concat([handshake, ...follow.map((value) => encodeRpc(value))]));
+    const listener = await connectAgent({ path: web1.control });
+    let heard = 0;
+    await listener.stream('user:flood', () => heard++);
+    const before = memoryMiB(web1.child.pid);
+    const payload = new Uint8Array(400);
+    for (let batch = 0; batch < 60; batch++) {
+      await Promise.all(Array.from({ length: 100 }, () => listener.event('flood', payload, false)));
+    }
+    await eventually('those who read to have all of it', () => heard === 6000);
+    const dropped = async (): Promise<number> =>
+      Number((await listener.stats()).get('counters')?.get('rpc-record-dropped') ?? 0);
+    expect(await dropped()).toBeGreaterThan(0);
+    expect(memoryMiB(web1.child.pid) - before, 'MiB more than before').toBeLessThan(60);
+    // It has not been thrown out: when it reads, it goes on with what is new.
+    expect(deaf.destroyed).toBe(false);
+    let last = '';
+    deaf.on('data', (chunk) => {
+      last = String(chunk).slice(-4096);
+    });
+    deaf.resume();
+    await eventually('it to hear again', async () => {
+      await listener.event('fresh', payload, false);
+      return last.includes('fresh');
+    });
+    listener.close();
+    deaf.destroy();
+    await stillWorks();
+  });
+
+  test('streams without end on one connection are refused, and end with it', async () => {
+    const client = await connectAgent({ path: web1.control });
+    const asked = Array.from({ length: 100 }, () => client.stream('user', () => {}));
+    const settled = await Promise.allSettled(asked);
+    expect(settled.filter(({ status }) => status === 'fulfilled').length).toBe(64);
+    client.close();
     await stillWorks();
   });
 

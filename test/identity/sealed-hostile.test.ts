@@ -3,7 +3,12 @@ import nacl from 'tweetnacl';
 import { expect, test } from 'vitest';
 import { DIRECTIONS, FrameCipher } from '../../src/identity/frame-cipher.ts';
 import { nodeKeyOfSeed } from '../../src/identity/node-key.ts';
-import { encodeNodeFrame, FrameKind } from '../../src/identity/sealed-frames.ts';
+import {
+  type AskerFrame,
+  encodeAskerBody,
+  encodeNodeFrame,
+  FrameKind,
+} from '../../src/identity/sealed-frames.ts';
 import { concatBytes, utf8, writeU32 } from '../../src/lib/bytes.ts';
 import {
   accepted,
@@ -263,5 +268,74 @@ test('go is heard once, and nothing after cancel', () => {
   );
   expect(decodeErrorOf(() => node.receive(cipher.seal(FrameKind.go, new Uint8Array(0)))).reason).toBe(
     'broken',
+  );
+});
+
+/** Frames under the asker's key, with any content: what a broken asker could send. */
+function sayRaw(...plaintexts: readonly { kind: number; body: Uint8Array }[]): Uint8Array {
+  const cipher = new FrameCipher(secret, requestId, DIRECTIONS.askerToNode);
+  return concatBytes(...plaintexts.map(({ kind, body }) => cipher.seal(kind, body)));
+}
+
+function say(...kinds: readonly AskerFrame['kind'][]): () => AskerFrame[] {
+  const frames = kinds.map((kind): AskerFrame => (kind === 'deadline' ? { kind, timeoutMs: 5 } : { kind }));
+  const bytes = sayRaw(
+    ...frames.map((frame) => ({ kind: FrameKind[frame.kind], body: encodeAskerBody(frame) })),
+  );
+  return () => nodeChannel().receive(bytes);
+}
+
+test('a deadline may come at any time before the cancel, a hold before the go only', () => {
+  expect(say('hold', 'deadline', 'hold', 'go', 'deadline', 'cancel')()).toHaveLength(6);
+  expect(decodeErrorOf(say('go', 'deadline', 'go')).reason).toBe('order');
+  expect(decodeErrorOf(say('go', 'deadline', 'hold')).reason).toBe('order');
+  for (const late of ['go', 'hold', 'deadline', 'cancel'] as const) {
+    expect(decodeErrorOf(say('cancel', late)).reason).toBe('order');
+    expect(decodeErrorOf(say('go', 'cancel', late)).reason).toBe('order');
+  }
+});
+
+test('an asker that holds or moves the deadline without end is refused', () => {
+  const many = (kind: 'hold' | 'deadline', count: number): AskerFrame['kind'][] => Array(count).fill(kind);
+  expect(say(...many('hold', 9999), 'go')()).toHaveLength(10_000);
+  expect(decodeErrorOf(say(...many('hold', 10_001))).reason).toBe('count');
+  const half = many('deadline', 4999);
+  expect(say(...half, 'go', ...half, 'cancel')()).toHaveLength(10_000);
+  expect(decodeErrorOf(say(...half, 'go', ...half, 'deadline', 'deadline')).reason).toBe('count');
+});
+
+test("an asker's frame that is too short, too long or of a node's kind is refused", () => {
+  const reasonOf = (kind: number, bytes: number): string =>
+    decodeErrorOf(() => nodeChannel().receive(sayRaw({ kind, body: new Uint8Array(bytes) }))).reason;
+  for (const bytes of [0, 1, 3]) expect(reasonOf(FrameKind.deadline, bytes)).toBe('field');
+  for (const kind of [FrameKind.go, FrameKind.cancel, FrameKind.hold]) {
+    for (const bytes of [1, 4]) expect(reasonOf(kind, bytes)).toBe('field');
+  }
+  for (const kind of [FrameKind.deadline, FrameKind.go, FrameKind.hold]) {
+    expect(reasonOf(kind, 5)).toBe('oversize');
+  }
+  for (const kind of [0, FrameKind.accepted, FrameKind.end, 31, 36, 255]) {
+    expect(reasonOf(kind, 0)).toBe('kind');
+  }
+});
+
+test('a deadline with any one byte changed, sent twice, or of another run moves nothing', () => {
+  const frame = sayRaw({
+    kind: FrameKind.deadline,
+    body: encodeAskerBody({ kind: 'deadline', timeoutMs: 60_000 }),
+  });
+  for (let offset = 0; offset < frame.length; offset++) {
+    const changed = Uint8Array.from(frame);
+    changed[offset]! ^= 1 << (offset % 8);
+    const listening = nodeChannel();
+    const words: AskerFrame[] = [];
+    decodeErrorOf(() => words.push(...listening.receive(changed), ...listening.receive(new Uint8Array(40))));
+    expect(words).toEqual([]);
+  }
+  const node = nodeChannel();
+  expect(node.receive(frame)).toEqual([{ kind: 'deadline', timeoutMs: 60_000 }]);
+  expect(decodeErrorOf(() => node.receive(frame)).reason).toBe('tag');
+  expect(decodeErrorOf(() => nodeChannel({ requestId: new Uint8Array(16) }).receive(frame)).reason).toBe(
+    'tag',
   );
 });

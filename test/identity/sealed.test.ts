@@ -155,28 +155,43 @@ test('frames stay what they were when later ones arrive', () => {
   expect(data.map((bytes) => new Set(bytes))).toEqual([new Set([1]), new Set([2])]);
 });
 
-test('the node hears go and cancel, however they are cut', () => {
+const deadline = fc.record({
+  kind: fc.constant('deadline' as const),
+  timeoutMs: fc.nat({ max: 0xffff_ffff }),
+});
+const hold = fc.constant({ kind: 'hold' as const });
+test('the node hears all that an asker says, however it is cut', () => {
   fc.assert(
-    fc.property(cuts, (lengths) => {
-      const node = nodeChannel();
-      const asker = askerChannel();
-      asker.receive(node.hello);
-      const bytes = concatBytes(
-        asker.seal({ kind: 'hold' }),
-        asker.seal({ kind: 'go' }),
-        asker.seal({ kind: 'deadline', timeoutMs: 90_000 }),
-        asker.seal({ kind: 'cancel' }),
-      );
-      const words = chunked(bytes, lengths).flatMap((chunk) => node.receive(chunk));
-      expect(words).toEqual([
-        { kind: 'hold' },
-        { kind: 'go' },
-        { kind: 'deadline', timeoutMs: 90_000 },
-        { kind: 'cancel' },
-      ]);
-    }),
-    { numRuns: 30 },
+    fc.property(
+      fc.array(fc.oneof(hold, deadline), { maxLength: 8 }),
+      fc.array(deadline, { maxLength: 8 }),
+      cuts,
+      (before, after, lengths) => {
+        const node = nodeChannel();
+        const asker = askerChannel();
+        asker.receive(node.hello);
+        const said = [...before, { kind: 'go' as const }, ...after, { kind: 'cancel' as const }];
+        const bytes = concatBytes(...said.map((frame) => asker.seal(frame)));
+        expect(chunked(bytes, lengths).flatMap((chunk) => node.receive(chunk))).toEqual(said);
+      },
+    ),
+    { numRuns: 100 },
   );
+});
+
+test('a node may deny what it accepted, as long as nothing was output', () => {
+  const node = nodeChannel();
+  const denied = { kind: 'denied', code: 'deny-rule', rule: 'no-restarts', reason: 'not now' } as const;
+  const frames = [node.hello, node.seal(accepted), node.seal(denied)];
+  expect(heard(frames)).toEqual({
+    kinds: ['hello', 'accepted', 'denied'],
+    reason: undefined,
+    isComplete: true,
+  });
+  const late = nodeChannel();
+  late.seal(accepted);
+  late.seal({ kind: 'stdout', data: utf8('x') });
+  expect(() => late.seal(denied)).toThrow(AssertionError);
 });
 
 test('texts that hold control characters or are too long arrive plain and cut', () => {
@@ -209,6 +224,11 @@ test('our own mistakes are assertions: wrong order, output of no or too many byt
   expect(() => over.seal({ kind: 'stdout', data })).toThrow(AssertionError);
   expect(() => over.sealEnd(ended)).toThrow(AssertionError);
   expect(() => askerChannel().seal({ kind: 'go' })).toThrow(AssertionError);
+  for (const timeoutMs of [-1, 0.5, Number.NaN, 2 ** 32]) {
+    const asker = askerChannel();
+    asker.receive(nodeChannel().hello);
+    expect(() => asker.seal({ kind: 'deadline', timeoutMs })).toThrow(AssertionError);
+  }
   expect(() => nodeChannel({ secret: new Uint8Array(16) })).toThrow(AssertionError);
   const node = fresh();
   node.seal({ kind: 'stdout', data });

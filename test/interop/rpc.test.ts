@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { VERSION } from '../../src/lib/version.ts';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
 import { eventually, freePort, type Result, runProgram, stopProcess } from '../support/processes.ts';
 import { HAS_SERF, RealSerf } from '../support/real-serf.ts';
@@ -83,6 +84,17 @@ describe.skipIf(!HAS_SERF)('the real serf command line on our agent', () => {
       await stopProcess(child);
     }
     expect((await serf('members')).code).toBe(0);
+  });
+
+  test('monitor refuses a level that is none', async () => {
+    const { code, stdout } = await serf('monitor', '-log-level', 'LOUD');
+    expect([code, stdout]).toEqual([1, expect.stringContaining('Unknown log level: LOUD')]);
+  });
+
+  test('every agent of ours answers what it is to the real query command', async () => {
+    const { stdout } = await real.cli('query', '-timeout', '2s', 'fanout-about');
+    expect(stdout).toContain(`Response from 'ours1': {"version":"${VERSION}"`);
+    expect(stdout).toContain('Total Responses: 1');
   });
 
   test('an unknown command ends the connection with a clear error, and the agent goes on', async () => {

@@ -188,3 +188,75 @@ describe('an answer', () => {
     expect(agent.ended).toBe(true);
   });
 });
+
+describe('what goes on until it is stopped', () => {
+  test('a stream gives its events, and what was under way when it was stopped comes to nobody', async () => {
+    const event = (Name: string): Encodable => ({ Event: 'user', LTime: 1, Name, Payload: null });
+    const agent = new FakeAgent((seq, request) => {
+      if (request.command === 'stream') return agent.send(ok(seq), ok(seq), event('first'));
+      if (request.command === 'stop') return agent.send(ok(request.stop), event('late'), ok(seq));
+      agent.send(ok(seq), { Members: [] });
+    });
+    const client = await RpcClient.connect(agent);
+    const names: string[] = [];
+    const stop = await client.stream('user', (event) => 'name' in event && names.push(event.name));
+    agent.send(ok(2), event('second'));
+    stop();
+    expect(await client.members()).toEqual([]);
+    expect(names).toEqual(['first', 'second']);
+    expect(agent.requests.map(({ request }) => request)).toEqual([
+      { command: 'handshake', version: 1 },
+      { command: 'stream', type: 'user' },
+      { command: 'stop', stop: 2 },
+      { command: 'members' },
+    ]);
+  });
+
+  test('one that the agent refuses is over', async () => {
+    const agent = new FakeAgent((seq) => agent.send({ Error: 'Unknown log level: LOUD', Seq: seq }));
+    const client = await RpcClient.connect(agent);
+    const refused = client.monitor('LOUD', () => {});
+    await expect(refused).rejects.toMatchObject({ message: 'the agent says: Unknown log level: LOUD' });
+  });
+
+  const QUERY = {
+    name: 'load',
+    payload: utf8('now'),
+    filterNodes: [],
+    filterTags: new Map<string, string>(),
+    requestAck: true,
+    relayFactor: 0,
+    timeoutNs: 1_500_000_000,
+  };
+
+  test('a query gives acks and responses, and ends with done', async () => {
+    const agent = new FakeAgent((seq, request) => {
+      expect(request).toMatchObject({ name: 'load', requestAck: true, timeoutNs: 1_500_000_000 });
+      const record = (Type: string, From: string, Payload: Uint8Array | null): Encodable[] => [
+        ok(seq),
+        { From, Payload, Type },
+      ];
+      agent.send(ok(seq), ...record('ack', 'web1', null), ...record('response', 'web1', utf8('3')));
+      agent.send(...record('done', '', null));
+    });
+    const client = await RpcClient.connect(agent);
+    const records: unknown[] = [];
+    await client.query(QUERY, (record) => records.push(record));
+    expect(records).toEqual([
+      { kind: 'ack', from: 'web1' },
+      { kind: 'response', from: 'web1', payload: utf8('3') },
+      { kind: 'done' },
+    ]);
+  });
+
+  test('a record that cannot be read ends the conversation, with everything that waits', async () => {
+    const agent = new FakeAgent((seq, request) => {
+      if (request.command === 'stream') agent.send(ok(seq));
+      else agent.send(ok(2), { Event: 'member-join', Members: 7 });
+    });
+    const client = await RpcClient.connect(agent);
+    await client.stream('', () => {});
+    await expect(client.peers()).rejects.toMatchObject({ code: 'AGENT_ERROR' });
+    expect(agent.ended).toBe(true);
+  });
+});

@@ -72,8 +72,8 @@ describe('every captured conversation', () => {
     },
   );
 
-  /** Commands that our agent does not have: answers to streamed queries, keys, coordinates. */
-  const UNSERVED = ['respond', 'get-coordinate', 'install-key', 'remove-key', 'list-keys'];
+  /** Commands that our agent does not have: keys, coordinates. */
+  const UNSERVED = ['get-coordinate', 'install-key', 'remove-key', 'list-keys'];
   const requests = VECTORS.filter(isRequest);
 
   test('holds requests for every command that is served, or is known not to be', () => {

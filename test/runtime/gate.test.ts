@@ -4,6 +4,7 @@ import { type CommandBody, signCommand } from '../../src/identity/envelope.ts';
 import { ReplayCache } from '../../src/identity/replay-cache.ts';
 import { formatPublicLine, keyId } from '../../src/identity/ssh-key.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
+import type { Policy } from '../../src/policy/policy.ts';
 import { type Admission, Gate } from '../../src/runtime/gate.ts';
 import { seedOf, signerOf } from '../identity/fixtures.ts';
 
@@ -11,17 +12,21 @@ const NOW_MS = 1_800_000_000_000;
 const alice = signerOf('alice');
 const mallory = signerOf('mallory');
 
-const policy = loadPolicy(
-  `version: 1
+function publicLineOf({ publicKey }: { publicKey: Uint8Array }): string {
+  return formatPublicLine(publicKey, 'alice');
+}
+
+const POLICY = `version: 1
 environment: production
-operators: { alice: { key: "${formatPublicLine(alice.publicKey, 'alice')}" } }
+operators: { alice: { key: "${publicLineOf(alice)}" } }
 defaults: { sandbox: none, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
 rules:
   - { id: never, effect: deny, why: shells, programs: [sh] }
   - { id: look, effect: allow, operators: [alice], commands: [{ program: uptime, argv: [] }] }
-`,
-  'test.yaml',
-);
+`;
+
+let policy: Policy | undefined;
+let tags: ReadonlyMap<string, string>;
 
 let serial = 0;
 let replay: ReplayCache;
@@ -30,13 +35,15 @@ let lastRecordMs: number;
 let gate: Gate;
 
 beforeEach(() => {
+  policy = loadPolicy(POLICY, 'test.yaml');
+  tags = new Map([['role', 'web']]);
   replay = new ReplayCache();
   nowMs = NOW_MS;
   lastRecordMs = NOW_MS - 1000;
   gate = new Gate({
     nodeName: 'web1',
     policy: () => policy,
-    tags: () => new Map([['role', 'web']]),
+    tags: () => tags,
     replay,
     unixMs: () => nowMs,
     lastRecordUnixMs: () => lastRecordMs,
@@ -186,4 +193,60 @@ test('garbage is ignored', () => {
   for (const bytes of [new Uint8Array(0), Uint8Array.of(0x92), new Uint8Array(70_000).fill(0xff)]) {
     expect(gate.admit(bytes).kind).toBe('ignored');
   }
+});
+
+/** A command that was admitted, and what the gate makes of it after something has changed. */
+function reconsidered(change: () => void, text = POLICY): string {
+  policy = loadPolicy(text, 'test.yaml');
+  tags = new Map([['role', 'web']]);
+  nowMs = NOW_MS;
+  const admission = gate.admit(signed());
+  expect(admission.kind).toBe('admitted');
+  change();
+  return outcome(gate.reconsider(admission as Extract<Admission, { kind: 'admitted' }>));
+}
+
+test('a command that was held back is decided about anew', () => {
+  expect(reconsidered(() => {})).toBe('admitted');
+  const change = (from: string, to: string) => () => {
+    const text = POLICY.replace(from, to);
+    expect(text).not.toBe(POLICY);
+    policy = loadPolicy(text, 'test.yaml');
+  };
+  expect(reconsidered(change('argv: []', 'argv: [-p]'))).toBe('refused no-rule');
+  expect(reconsidered(change('programs: [sh]', 'programs: [uptime]'))).toBe('refused deny-rule');
+});
+
+test.each<[string, string, string]>([
+  ['refused changed', 'environment: production', 'environment: staging'],
+  ['refused changed', 'version: 1', 'version: 1\ncluster: elsewhere'],
+  ['refused changed', publicLineOf(alice), publicLineOf(mallory)],
+  ['refused operator-expired', 'alice: {', 'alice: { notAfter: "2026-01-01",'],
+])('%s, when the policy was changed while the command was held', (expected, from, to) => {
+  const change = (): void => {
+    policy = loadPolicy(POLICY.replace(from, to), 'test.yaml');
+  };
+  expect(reconsidered(change)).toBe(expected);
+});
+
+test('a command that was held is refused when its operator expires or the node is selected no more', () => {
+  const text = POLICY.replace('alice: {', 'alice: { notAfter: "2027-01-15",');
+  const endOfDay = Date.parse('2027-01-16T00:00:00Z');
+  const at = (unixMs: number) => () => {
+    nowMs = unixMs;
+  };
+  expect(reconsidered(at(endOfDay - 1), text)).toBe('admitted');
+  expect(reconsidered(at(endOfDay), text)).toBe('refused operator-expired');
+  const retag = (): void => {
+    tags = new Map([['role', 'db']]);
+  };
+  expect(reconsidered(retag)).toBe('refused changed');
+  const forget = (): void => {
+    policy = undefined;
+  };
+  expect(reconsidered(forget)).toBe('refused changed');
+});
+
+test('a command that was held long beyond its time to live is not late: it came in time', () => {
+  expect(reconsidered(() => (nowMs += 3_600_000))).toBe('admitted');
 });

@@ -128,6 +128,21 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     expect(end.durationMs).toBeGreaterThan(LIMIT_MS + 1990);
   });
 
+  test('the time limit can be moved both ways, and one that has passed ends the command at once', async () => {
+    const longer = start(['sleep', '1'], { sandbox, timeoutMs: 100 });
+    longer.command.limitTo(30_000);
+    const shorter = start(['sleep', '100'], { sandbox });
+    shorter.command.limitTo(50);
+    const past = start(['sleep', '100'], { sandbox });
+    past.command.limitTo(0);
+    // What is being ended already is not given more time.
+    past.command.limitTo(30_000);
+    expect(await longer.command.ended).toMatchObject({ code: 0, cause: 'exit' });
+    longer.command.limitTo(0);
+    expect(await shorter.command.ended).toMatchObject({ cause: 'timeout' });
+    expect(await past.command.ended).toMatchObject({ kind: 'ended', cause: 'timeout' });
+  });
+
   test('a command can be cancelled', async () => {
     const { command, shows } = start(['perl', '-e', '$| = 1; print "ready"; sleep 100'], { sandbox });
     await shows('ready');
