@@ -47,6 +47,7 @@ export class Recorder {
   private trouble = '';
   private isClosed = false;
   private isBroken = false;
+  private isReleased = false;
 
   private constructor(path: string, file: number, options: { maxBytes?: number; isIndexed: boolean }) {
     this.path = path;
@@ -112,8 +113,10 @@ export class Recorder {
 
   /** Gives the file back; then the outputs cannot be read any more. */
   release(): void {
+    if (this.isReleased) return;
     this.flush();
     this.isClosed = true;
+    this.isReleased = true;
     closeSync(this.file);
   }
 

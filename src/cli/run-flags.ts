@@ -2,7 +2,7 @@ import { namesFrom } from '../asker/from.ts';
 import { hasSelection, type SelectionFlags, selectorFrom } from '../asker/select.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { formatDuration, type Millis, parseDuration } from '../lib/time.ts';
-import { allOf, type Selector, selectorText } from '../policy/selector.ts';
+import { allOf, exactText, type Selector, selectorText } from '../policy/selector.ts';
 import { parseSelector, termOf } from '../policy/selector-parser.ts';
 import type { GatherOptions } from '../report/render-gathered.ts';
 import type { OutputOptions } from '../report/renderers.ts';
@@ -52,6 +52,16 @@ export function selectionOf(options: RunOptions): Selector {
   const selector = selectorFrom(options);
   if (options.from === undefined) return selector;
   const names = namesFrom(options.from);
+  const odd = names.find((name) => exactText(name) === undefined);
+  if (odd !== undefined) {
+    throw new FanoutError(
+      'USAGE',
+      `the node ${JSON.stringify(odd)} of that run cannot be meant alone: its name is a pattern`,
+      {
+        hint: 'Nothing was sent. Leave it out with another part of --from, and look at who calls itself so.',
+      },
+    );
+  }
   return parseSelector(selectorText(allOf(selector, { root: termOf(undefined, names) })));
 }
 

@@ -109,6 +109,14 @@ function tagKey(tag: string): string {
   return tag.startsWith('tag.') ? `tag.${tag}` : tag;
 }
 
+/**
+ * A value as selector text that means it and nothing else; undefined when it has wildcards in it, which quotes do not take
+ * away. Names are anybody's choice: a member called `*` must not stand for everybody.
+ */
+export function exactText(value: string): string | undefined {
+  return /[*?[\]\\]/.test(value) ? undefined : valueText(value);
+}
+
 const BARE_VALUE = /^(?:[\w.:@/+*?-]|\[[^[\]\s'"()]*\])+$/;
 
 /** A value as the language reads it back: bare where nothing in it has a meaning, else in quotes. */

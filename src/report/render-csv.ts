@@ -1,4 +1,5 @@
 import { utf8, utf8Text } from '../lib/bytes.ts';
+import { Sanitiser } from '../lib/sanitise.ts';
 import { isFinal, type RunEvent, type RunState, type Target } from '../run/model.ts';
 import { outcomeOf } from '../run/outcome.ts';
 import { HeldOutput } from './held-output.ts';
@@ -25,10 +26,13 @@ const COLUMNS = [
  */
 export class CsvRenderer implements Renderer {
   private readonly sink: OutputSink;
+  private readonly isTerminal: boolean;
   private readonly held = new HeldOutput();
 
-  constructor(sink: OutputSink) {
+  /** On a terminal every cell is clean; in a file or a pipe it is what the nodes wrote. */
+  constructor(sink: OutputSink, isTerminal: boolean) {
     this.sink = sink;
+    this.isTerminal = isTerminal;
   }
 
   event(state: RunState, event: RunEvent, data?: Uint8Array): void {
@@ -69,8 +73,16 @@ export class CsvRenderer implements Renderer {
   }
 
   private row(cells: readonly string[]): void {
-    this.sink.write('stdout', utf8(`${cells.map(cell).join(',')}\r\n`));
+    this.sink.write(
+      'stdout',
+      utf8(`${cells.map((text) => cell(this.isTerminal ? clean(text) : text)).join(',')}\r\n`),
+    );
   }
+}
+
+function clean(text: string): string {
+  const sanitiser = new Sanitiser(false);
+  return sanitiser.push(text) + sanitiser.end();
 }
 
 function cell(text: string): string {

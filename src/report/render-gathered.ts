@@ -61,8 +61,8 @@ export class GatheredRenderer implements Renderer {
       else if (reference !== undefined && group !== reference) this.difference(reference, group, bytes);
       else this.block(group, bytes);
       if (group.names.some((name) => this.held.isCut(name))) {
-        const more = `the output is longer: fanout show last --node ${foldNames(group.names.slice(0, 1))} has it whole`;
-        this.sink.write('stderr', utf8(`fanout: ${sanitiseText(headOf(group))}: ${more}\n`));
+        const more = `the output is longer: fanout show last --only ${foldNames(group.names.slice(0, 1))} has it whole`;
+        this.sink.write('stderr', utf8(`fanout: ${sanitiseText(headOf(group))}: ${sanitiseText(more)}\n`));
       }
     }
     this.text.end(state);

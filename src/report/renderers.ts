@@ -60,7 +60,7 @@ export function createRenderer(
     case 'json':
       return new JsonRenderer(sink, head);
     case 'csv':
-      return new CsvRenderer(sink);
+      return new CsvRenderer(sink, terminals.stdout);
     case 'serf-json':
       return new SerfJsonRenderer(sink);
     case 'text': {

@@ -28,8 +28,10 @@ export class FileNames {
     if (known !== undefined) return known;
     const base = safeFileName(node);
     let name = base;
-    for (let i = 2; this.used.has(name.toLowerCase()); i++) name = `${base}~${i}`;
-    this.used.add(name.toLowerCase());
+    // A node may be called as another one's file with the exit code.
+    const files = (): string[] => ['', '.rc', '.err'].map((suffix) => (name + suffix).toLowerCase());
+    for (let i = 2; files().some((file) => this.used.has(file)); i++) name = `${base}~${i}`;
+    for (const file of files()) this.used.add(file);
     this.names.set(node, name);
     return name;
   }

@@ -117,6 +117,8 @@ class Session {
 
   private dispatch(message: Message): void {
     if (this.isOver) return;
+    // What it searches is about to be closed.
+    if (message.kind === 'run-opened') this.search = undefined;
     const { state, effects } = update(this.state, message);
     const isSame = state === this.state;
     this.state = state;

@@ -215,6 +215,9 @@ export class SessionRuns {
 
   /** Opens a run of before. */
   open(id: string): void {
+    if (this.isStarting || this.isRunning) {
+      throw new FanoutError('USAGE', 'a run is under way', { hint: 'V shows it.' });
+    }
     const found = findRun(id);
     const record = RunRecord.open(found.path);
     const before = this.current;

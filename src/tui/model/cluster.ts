@@ -1,5 +1,5 @@
 import { FanoutError } from '../../lib/errors.ts';
-import { matchesSelector } from '../../policy/selector.ts';
+import { exactText, matchesSelector } from '../../policy/selector.ts';
 import { parseSelector } from '../../policy/selector-parser.ts';
 import { bringCommand } from './command.ts';
 import { show } from './go.ts';
@@ -41,8 +41,10 @@ export const MEMBERS_ACTIONS = {
   'members.take': (state: SessionState): Step => {
     const member = shownMembers(state)[state.membersList.cursor];
     if (member === undefined) return stay(state);
-    const text = /^[\w.-]+$/.test(member.name) ? `node=${member.name}` : `node='${member.name}'`;
-    return stay(show(setTargetsText(state, fieldOf(text)), 'targets'));
+    const value = exactText(member.name);
+    if (value === undefined)
+      return stay(notice(state, 'its name is a pattern: it cannot be meant alone', 'bad'));
+    return stay(show(setTargetsText(state, fieldOf(`node=${value}`)), 'targets'));
   },
   'members.about': (state: SessionState): Step =>
     stay(notice(state, 'asking the agents what they are'), { kind: 'ask-about' }),

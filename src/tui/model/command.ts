@@ -1,6 +1,7 @@
 import { FanoutError } from '../../lib/errors.ts';
 import { type Millis, parseDuration } from '../../lib/time.ts';
 import { parseCommandString } from '../../policy/command-string.ts';
+import { exactText } from '../../policy/selector.ts';
 import { type Amount, parseAmount, type RolloutPlan } from '../../run/rollout.ts';
 import { show } from './go.ts';
 import { LIST_START } from './list.ts';
@@ -78,7 +79,7 @@ function ask(state: SessionState): Step {
   if ('problem' in read)
     return stay(withCommand(state, { verdict: { kind: 'refused', reason: read.problem } }));
   const targets = runTargets(state);
-  if (targets.length === 0 || state.link === 'lost') {
+  if (targets.length === 0 || state.link === 'lost' || targetsProblem(state) !== '') {
     return stay(withCommand(state, { verdict: { kind: 'none' } }));
   }
   const token = state.command.token + 1;
@@ -99,8 +100,16 @@ function ask(state: SessionState): Step {
 function runSelector(state: SessionState): string {
   if (state.command.only === undefined) return state.targets.selector;
   return runTargets(state)
-    .map((name) => `node=${/^[\w.-]+$/.test(name) ? name : `'${name}'`}`)
+    .map((name) => `node=${exactText(name) ?? ''}`)
     .join(' or ');
+}
+
+/** Why the targets cannot be used as they stand, '' when they can. */
+function targetsProblem(state: SessionState): string {
+  const { only } = state.command;
+  if (only === undefined) return state.targets.problem;
+  const odd = runTargets(state).find((name) => exactText(name) === undefined);
+  return odd === undefined ? '' : `the node ${odd} cannot be meant alone: its name is a pattern`;
 }
 
 interface Options {
@@ -149,6 +158,8 @@ function run(state: SessionState): Step {
   if (state.link === 'lost') return stay(notice(state, 'the agent is gone: nothing can be sent', 'bad'));
   const read = readCommand(text);
   if ('problem' in read) return stay(notice(state, read.problem, 'bad'));
+  const unusable = targetsProblem(state);
+  if (unusable !== '') return stay(notice(state, unusable, 'bad'));
   const options = readOptions(state.command.options);
   if ('problem' in options) {
     return stay(notice(withCommand(state, { option: options.option }), options.problem, 'bad'));

@@ -1,6 +1,6 @@
 import { FanoutError } from '../../lib/errors.ts';
 import { naturalOrder } from '../../lib/natural-order.ts';
-import { matchesSelector, type Selector, selectorText } from '../../policy/selector.ts';
+import { exactText, matchesSelector, type Selector, selectorText } from '../../policy/selector.ts';
 import { parseSelector } from '../../policy/selector-parser.ts';
 import { GO_ACTIONS, show } from './go.ts';
 import { LIST_START, settleList } from './list.ts';
@@ -92,7 +92,7 @@ const SIMPLE_TERM = /^([\w.-]+)(!?=)([^\s()&|,'"]+(?:,[^\s()&|,'"]+)*)$/;
  */
 export function toggleTerm(text: string, name: string, sign: '=' | '!=', value: string): string {
   const terms = text.trim() === '' ? [] : text.trim().split(/\s+and\s+/);
-  if (!terms.every((term) => SIMPLE_TERM.test(term) || !/\sor\s|\|/.test(term))) {
+  if (!terms.every((term) => SIMPLE_TERM.test(term) || !/\bor\b|\|/i.test(term))) {
     return `(${text.trim()}) and ${name}${sign}${quoted(value)}`;
   }
   const at = terms.findIndex((term) => {
@@ -108,13 +108,16 @@ export function toggleTerm(text: string, name: string, sign: '=' | '!=', value: 
 }
 
 function quoted(value: string): string {
-  return /^[\w.:@/+-]+$/.test(value) ? value : `'${value.replaceAll("'", '')}'`;
+  return exactText(value) ?? "''";
 }
 
 function toggle(state: SessionState, sign: '=' | '!='): Step {
   const { targets } = state;
   const chosen = chosenTerm(state);
   if (chosen === undefined) return stay(state);
+  if (exactText(chosen.value) === undefined) {
+    return stay(notice(state, 'that is a pattern: it cannot be meant alone', 'bad'));
+  }
   const text = toggleTerm(targets.field.text, chosen.name, sign, chosen.value);
   return stay(setTargetsText(state, fieldOf(text)));
 }

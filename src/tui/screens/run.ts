@@ -184,7 +184,7 @@ function targetCells(state: SessionState, view: RunView, target: Target, columns
   const all: Readonly<Record<string, Span>> = {
     node: foreign(target.name),
     state: word,
-    exit: span(target.cause === undefined ? '-' : exit),
+    exit: foreign(target.cause === undefined ? '-' : exit),
     time: span(time === undefined ? '-' : seconds(time)),
     bytes: span(bytes === 0 ? '-' : shortSize(bytes)),
     'last line, or why': foreign(said, target.reason === '' ? 'dim' : undefined),

@@ -65,7 +65,7 @@ export class KeyParser {
     const events: KeyEvent[] = [];
     let rest = text;
     while (rest !== '')
-      rest = this.paste === undefined ? this.typed(rest, now, events) : this.pasted(rest, events);
+      rest = this.paste === undefined ? this.typed(rest, now, events) : this.pasted(rest, now, events);
     return events;
   }
 
@@ -81,7 +81,9 @@ export class KeyParser {
     return held === '' || this.paste !== undefined ? [] : [{ kind: 'key', name: 'escape' }];
   }
 
-  private pasted(text: string, events: KeyEvent[]): string {
+  private pasted(text: string, now: Millis, events: KeyEvent[]): string {
+    // What follows an end mark that the text brought along is a part of it: its Enter is none.
+    this.textAt = now;
     const all = (this.paste ?? '') + text;
     const end = all.indexOf(PASTE_END);
     if (end >= 0) {

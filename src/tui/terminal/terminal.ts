@@ -103,15 +103,21 @@ export class Terminal {
   /** Lets another program have the terminal, such as a pager. */
   async handOver(use: () => Promise<void>): Promise<void> {
     this.isHandedOver = true;
+    // Ctrl-C is for the other program: it goes to all that hang on this terminal.
+    const ignore = (): void => {};
+    process.on('SIGINT', ignore);
     this.leave();
     process.stdin.off('data', this.onData);
     try {
       await use();
     } finally {
+      process.off('SIGINT', ignore);
       this.isHandedOver = false;
-      process.stdin.on('data', this.onData);
-      this.take();
-      this.handlers.returned();
+      if (!this.isClosed) {
+        process.stdin.on('data', this.onData);
+        this.take();
+        this.handlers.returned();
+      }
     }
   }
 
