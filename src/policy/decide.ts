@@ -1,10 +1,11 @@
 import { checkArgv } from './command-string.ts';
 import type { PathCheck } from './grammar.ts';
-import { isDeniedPath, judge, type Obstacle, type PolicyRequest } from './judge.ts';
-import type { AllowRule, Limits, Policy, SandboxProfile } from './policy.ts';
+import { countedApprovers, isDeniedPath, judge, type Obstacle, type PolicyRequest } from './judge.ts';
+import { isExpired } from './operators.ts';
+import type { AllowRule, Policy, Surroundings } from './policy.ts';
 
 /** Why a command is denied, as one stable word for logs and answers. */
-type DenyCode = 'deny-rule' | 'no-rule' | 'operator-unknown' | 'operator-expired' | 'argv';
+type DenyCode = 'deny-rule' | 'no-rule' | 'approvals' | 'operator-unknown' | 'operator-expired' | 'argv';
 
 /** What a policy decides about one request. */
 export type Decision =
@@ -20,11 +21,9 @@ export type Decision =
       readonly path: string | undefined;
       /** Arguments whose real path must be accepted too, before anything starts. */
       readonly pathChecks: readonly PathCheck[];
-      /** In order of preference. */
-      readonly sandboxes: readonly SandboxProfile[];
-      readonly network: 'none' | 'host';
-      readonly user: string | undefined;
-      readonly limits: Limits;
+      readonly surroundings: Surroundings;
+      /** Those whose approval the rule asked for. Empty when it asks for none. */
+      readonly approvedBy: readonly string[];
     }
   | {
       readonly effect: 'deny';
@@ -60,6 +59,10 @@ export function decide(policy: Policy, request: PolicyRequest): Decision {
   }
   const reason = 'no rule allows it';
   if (nearest === undefined) return deny('no-rule', reason);
+  if (nearest.obstacle === 'approvals') {
+    const { id, why } = nearest.rule;
+    return deny('approvals', `rule "${id}" allows it only with approvals: fanout request`, id, why);
+  }
   return deny(
     'no-rule',
     `${reason}; nearest is "${nearest.rule.id}", but ${OBSTACLE_TEXT[nearest.obstacle]}`,
@@ -72,6 +75,7 @@ const OBSTACLE_TEXT: Readonly<Record<Obstacle, string>> = {
   arguments: 'not with these arguments',
   operator: 'not for this operator',
   tags: 'not on this node',
+  approvals: 'not without approvals',
 };
 
 function allow(
@@ -91,10 +95,8 @@ function allow(
       ...check,
       accepts: (realPath) => check.accepts(realPath) && !isDenied(realPath),
     })),
-    sandboxes: rule.sandboxes,
-    network: rule.network,
-    user: rule.user,
-    limits: rule.limits,
+    surroundings: rule.surroundings,
+    approvedBy: countedApprovers(policy, rule, request),
   };
 }
 
@@ -102,7 +104,7 @@ function allow(
 function refuseRequest(policy: Policy, request: PolicyRequest): Decision | undefined {
   const operator = request.operator === undefined ? undefined : policy.operators.get(request.operator);
   if (operator === undefined) return deny('operator-unknown', 'this policy does not know the operator');
-  if (operator.notAfterUnixMs !== undefined && request.unixMs >= operator.notAfterUnixMs) {
+  if (isExpired(operator, request.unixMs)) {
     return deny('operator-expired', "the operator's key has expired in this policy");
   }
   const unfit = checkArgv(request.argv);

@@ -43,6 +43,7 @@ function verdictOn(policy: Policy, example: ExampleText): { isAllowed: boolean; 
   const tags = new Map(Object.entries(example.tags));
   const { decision, rules } = explain(policy, {
     operator: example.as,
+    approvers: example.approvedBy,
     node: example.node,
     tags,
     argv,

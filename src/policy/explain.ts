@@ -4,7 +4,8 @@ import { shown } from './characters.ts';
 import { shownWord } from './command-string.ts';
 import { type Decision, decide } from './decide.ts';
 import { judge, type PolicyRequest } from './judge.ts';
-import type { Policy } from './policy.ts';
+import { groupsAt } from './operators.ts';
+import type { Limits, Policy, Surroundings } from './policy.ts';
 
 /**
  * A decision, and what every rule had to say. Plain data, except for the matchers inside an allowing
@@ -32,7 +33,7 @@ interface RuleExplanation {
 export function explain(policy: Policy, request: PolicyRequest): Explanation {
   const decision = decide(policy, request);
   const isRefusedBeforehand =
-    decision.effect === 'deny' && decision.code !== 'deny-rule' && decision.code !== 'no-rule';
+    decision.effect === 'deny' && !['deny-rule', 'no-rule', 'approvals'].includes(decision.code);
   const judged = (isRefusedBeforehand ? [] : policy.rules).map((rule) => {
     const finding = judge(policy, rule, request);
     const nearness = finding.matches ? Number.POSITIVE_INFINITY : finding.nearness;
@@ -40,9 +41,10 @@ export function explain(policy: Policy, request: PolicyRequest): Explanation {
     return { id: rule.id, effect: rule.effect, matches: finding.matches, reason, nearness };
   });
   const { operator: name } = request;
+  const operator = name === undefined ? undefined : policy.operators.get(name);
   return {
     policy: { file: policy.file, environment: policy.environment, hash: policy.hash },
-    operator: { name, groups: (name === undefined ? undefined : policy.operators.get(name))?.groups ?? [] },
+    operator: { name, groups: operator === undefined ? [] : groupsAt(operator, request.unixMs) },
     tags: Object.fromEntries(request.tags),
     argv: request.argv,
     decision,
@@ -84,14 +86,41 @@ function verdictText(decision: Decision): string {
 }
 
 function allowedText(decision: Extract<Decision, { effect: 'allow' }>): string[] {
-  const { path, sandboxes, network, user, limits, pathChecks } = decision;
-  const { timeoutMs, outputBytes, concurrency } = limits;
+  const { path, surroundings, pathChecks, approvedBy } = decision;
   return [
     `file       ${path ?? 'searched in the fixed path'}`,
-    `sandbox    ${sandboxes.join(', else ')}; network ${network}; user ${user ?? 'chosen by the node'}`,
-    `limits     ${formatDuration(timeoutMs)}, ${formatSize(outputBytes)} of output, ${concurrency} at once`,
+    ...surroundingsText(surroundings),
+    ...(approvedBy.length === 0 ? [] : [`approved   by ${shown(approvedBy.join(', '))}`]),
     ...pathChecks.map(
       ({ path: given, pattern }) => `real path  of ${shownWord(given)} must match ${pattern} too`,
     ),
   ];
+}
+
+function surroundingsText(surroundings: Surroundings): string[] {
+  const { sandboxes, network, allowances, user, groups, cwd, env, limits } = surroundings;
+  const opened = (['read', 'write', 'sockets'] as const)
+    .filter((kind) => allowances[kind].length > 0)
+    .map((kind) => `; ${kind} ${shown(allowances[kind].join(' '))}`);
+  const account = [user ?? 'chosen by the node', ...groups.map((group) => `+ ${group}`)].join(' ');
+  const lines = [
+    `sandbox    ${sandboxes.join(', else ')}; network ${network}${opened.join('')}; user ${account}`,
+    `limits     ${limitsText(limits)}`,
+  ];
+  if (cwd !== undefined) lines.push(`folder     ${shown(cwd)}`);
+  if (env.size > 0) lines.push(`variables  ${shown([...env].map((pair) => pair.join('=')).join(' '))}`);
+  return lines;
+}
+
+function limitsText(limits: Limits): string {
+  const { timeoutMs, outputBytes, concurrency, cpuMs, memoryBytes, tasks, rate } = limits;
+  return [
+    formatDuration(timeoutMs),
+    `${formatSize(outputBytes)} of output`,
+    ...(cpuMs === undefined ? [] : [`${formatDuration(cpuMs)} of processor`]),
+    ...(memoryBytes === undefined ? [] : [`${formatSize(memoryBytes)} of memory`]),
+    ...(tasks === undefined ? [] : [`${tasks} tasks`]),
+    `${concurrency} at once`,
+    ...(rate === undefined ? [] : [`${rate.count} starts in ${formatDuration(rate.perMs)}`]),
+  ].join(', ');
 }

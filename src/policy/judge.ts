@@ -1,6 +1,7 @@
 import { unreachable } from '../lib/assert.ts';
 import type { Matcher } from './glob.ts';
 import { matchGrammar, type PathCheck } from './grammar.ts';
+import { isExpired, isNamed } from './operators.ts';
 import type { AllowedCommand, AllowRule, DenyRule, Policy, Rule } from './policy.ts';
 import { selectorText, selects } from './selector.ts';
 
@@ -14,10 +15,12 @@ export interface PolicyRequest {
   readonly tags: ReadonlyMap<string, string>;
   readonly argv: readonly string[];
   readonly unixMs: number;
+  /** Names in this policy of those whose signatures under the command were checked. Who asks does not count. */
+  readonly approvers?: readonly string[];
 }
 
 /** What stands between a rule and a request, from far to near. */
-export type Obstacle = 'program' | 'arguments' | 'operator' | 'tags';
+export type Obstacle = 'program' | 'arguments' | 'operator' | 'tags' | 'approvals';
 
 /** What one rule says to one request. */
 export type Finding =
@@ -36,7 +39,13 @@ export type Finding =
     };
 
 /** Nearness of the kinds of misses. Behind the point: the share of arguments that did match. */
-const NEARNESS = { program: 0, argumentsAndConditions: 1, arguments: 2, conditions: 3 } as const;
+const NEARNESS = {
+  program: 0,
+  argumentsAndConditions: 1,
+  arguments: 2,
+  conditions: 3,
+  approvals: 4,
+} as const;
 
 /** Judges one request by one rule. Both `decide` and `explain` rest on this and on nothing else. */
 export function judge(policy: Policy, rule: Rule, request: PolicyRequest): Finding {
@@ -52,7 +61,7 @@ export function judge(policy: Policy, rule: Rule, request: PolicyRequest): Findi
 
 function judgeAllow(policy: Policy, rule: AllowRule, request: PolicyRequest): Finding {
   const { argv } = request;
-  const unmet = unmetCondition(policy, rule, request);
+  const unmet = unmetCondition(policy, rule, request) ?? unmetApproval(policy, rule, request);
   let nearest: { readonly index: number; readonly reason: string } | undefined;
   for (const command of rule.commands) {
     if (argv[0] !== command.program && argv[0] !== command.path) continue;
@@ -60,7 +69,8 @@ function judgeAllow(policy: Policy, rule: AllowRule, request: PolicyRequest): Fi
     if (result.matches) {
       if (unmet === undefined) return { matches: true, command, pathChecks: result.pathChecks };
       const reason = `the command matches, but ${unmet.reason}`;
-      return { matches: false, obstacle: unmet.obstacle, reason, nearness: NEARNESS.conditions };
+      const nearness = unmet.obstacle === 'approvals' ? NEARNESS.approvals : NEARNESS.conditions;
+      return { matches: false, obstacle: unmet.obstacle, reason, nearness };
     }
     if (nearest === undefined || result.index > nearest.index) nearest = result;
   }
@@ -102,6 +112,31 @@ export function isDeniedPath(policy: Policy, request: PolicyRequest): Matcher {
   return (realPath) => patterns.some(({ matches }) => matches(realPath));
 }
 
+/** Those whose approval counts for a rule: named by it, with a key that holds, and never the one who asks. */
+export function countedApprovers(policy: Policy, rule: AllowRule, request: PolicyRequest): readonly string[] {
+  const { approvals } = rule;
+  if (approvals === undefined) return [];
+  return [...new Set(request.approvers)].filter((name) => {
+    const operator = policy.operators.get(name);
+    if (operator === undefined || name === request.operator || isExpired(operator, request.unixMs))
+      return false;
+    return isNamed(approvals.from, name, operator, request.unixMs);
+  });
+}
+
+function unmetApproval(
+  policy: Policy,
+  rule: AllowRule,
+  request: PolicyRequest,
+): { readonly obstacle: Obstacle; readonly reason: string } | undefined {
+  if (rule.approvals === undefined) return undefined;
+  const { need, from } = rule.approvals;
+  const has = countedApprovers(policy, rule, request).length;
+  if (has >= need) return undefined;
+  const what = `${need} approval${need === 1 ? '' : 's'} by ${from.join(' or ')}`;
+  return { obstacle: 'approvals', reason: `it needs ${what} and has ${has === 0 ? 'none' : has}` };
+}
+
 function unmetCondition(
   policy: Policy,
   rule: Rule,
@@ -110,11 +145,12 @@ function unmetCondition(
   const { operators, tags, select } = rule.conditions;
   const { operator } = request;
   if (operators !== undefined) {
-    const groups = (operator === undefined ? undefined : policy.operators.get(operator))?.groups ?? [];
-    const isNamed = operators.some((entry) =>
-      entry.startsWith('group:') ? groups.includes(entry.slice('group:'.length)) : entry === operator,
-    );
-    if (!isNamed) {
+    const known = operator === undefined ? undefined : policy.operators.get(operator);
+    if (
+      operator === undefined ||
+      known === undefined ||
+      !isNamed(operators, operator, known, request.unixMs)
+    ) {
       const who = operator === undefined ? 'the operator' : `"${operator}"`;
       return { obstacle: 'operator', reason: `${who} is not in ${operators.join(', ')}` };
     }

@@ -16,6 +16,8 @@ import { type YamlPath, YamlSource } from './yaml-source.ts';
 const MAX_TTL_SECONDS = 60;
 /** How far clocks may differ where a policy does not say. Machines with NTP stay far below. */
 const CLOCK_SKEW_SECONDS = 30;
+/** How long one that waits for approvals may be valid where a policy does not say. */
+const MAX_TTL_APPROVED_SECONDS = 900;
 
 /**
  * Reads, checks and compiles a policy, and evaluates its examples. Throws FanoutError POLICY_INVALID with
@@ -37,6 +39,10 @@ export function loadPolicy(text: string, file: string): Policy {
     operators,
     rules: compileRules(output, operators, place),
     maxTtlSeconds: output.defaults?.maxTtl ?? MAX_TTL_SECONDS,
+    maxTtlApprovedSeconds: Math.max(
+      output.defaults?.maxTtlApproved ?? MAX_TTL_APPROVED_SECONDS,
+      output.defaults?.maxTtl ?? MAX_TTL_SECONDS,
+    ),
     clockSkewSeconds: output.defaults?.clockSkew ?? CLOCK_SKEW_SECONDS,
   };
   checkExamples(policy, output.examples, place.at('examples'));

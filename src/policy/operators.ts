@@ -1,7 +1,7 @@
 import { keyId, parsePublicLine } from '../identity/ssh-key.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import type { Place } from './place.ts';
-import type { Operator, Policy } from './policy.ts';
+import type { Membership, Operator, Policy } from './policy.ts';
 import { isOperatorName, type OperatorText, type PolicyText } from './schema.ts';
 
 const DAY_MS = 86_400_000;
@@ -40,12 +40,46 @@ export function operatorByKeyId(
 
 function compileOperator(text: OperatorText, place: Place): Operator {
   const { key } = place.at('key').attempt(() => parsePublicLine(text.key));
-  const { notAfter, groups } = text;
-  const notAfterUnixMs = notAfter === undefined ? undefined : endOfDay(notAfter);
-  if (notAfterUnixMs !== undefined && Number.isNaN(notAfterUnixMs)) {
-    throw place.at('notAfter').error(`there is no day ${notAfter}`, 'Write it like 2030-12-31.');
-  }
-  return { key, groups, notAfterUnixMs };
+  const groups = text.groups.map((entry, index): Membership => {
+    if (typeof entry === 'string') return { group: entry, notAfterUnixMs: undefined };
+    const here = place.at('groups', index, 'notAfter');
+    return { group: entry.name, notAfterUnixMs: lastMoment(entry.notAfter, here) };
+  });
+  return { key, groups, notAfterUnixMs: lastMoment(text.notAfter, place.at('notAfter')) };
+}
+
+function lastMoment(notAfter: string | undefined, place: Place): number | undefined {
+  const unixMs = notAfter === undefined ? undefined : endOfDay(notAfter);
+  if (unixMs === undefined || !Number.isNaN(unixMs)) return unixMs;
+  throw place.error(`there is no day ${notAfter}`, 'Write it like 2030-12-31.');
+}
+
+/** A moment before every expiry, for questions about what a policy says at all. */
+export const NEVER_OVER = 0;
+
+/** Whether a list of names and `group:NAME` names this operator at that moment. */
+export function isNamed(
+  entries: readonly string[],
+  name: string,
+  operator: Operator,
+  unixMs: number,
+): boolean {
+  const groups = groupsAt(operator, unixMs);
+  return entries.some((entry) =>
+    entry.startsWith('group:') ? groups.includes(entry.slice('group:'.length)) : entry === name,
+  );
+}
+
+/** The groups that an operator is in at a moment. */
+export function groupsAt(operator: Operator, unixMs: number): readonly string[] {
+  return operator.groups
+    .filter(({ notAfterUnixMs }) => notAfterUnixMs === undefined || unixMs < notAfterUnixMs)
+    .map(({ group }) => group);
+}
+
+/** Whether the operator's key is one at that moment. */
+export function isExpired(operator: Operator, unixMs: number): boolean {
+  return operator.notAfterUnixMs !== undefined && unixMs >= operator.notAfterUnixMs;
 }
 
 /**

@@ -9,7 +9,7 @@ export type SandboxProfile = 'none' | 'standard' | 'strict';
 export interface Operator {
   /** Raw Ed25519 public key, 32 bytes. */
   readonly key: Uint8Array;
-  readonly groups: readonly string[];
+  readonly groups: readonly Membership[];
   /**
    * The first moment at which the key is no longer accepted (the end of `notAfter`, UTC), or undefined for
    * never.
@@ -17,7 +17,14 @@ export interface Operator {
   readonly notAfterUnixMs: number | undefined;
 }
 
-/** What a command may use. */
+/** An operator's place in a group. */
+export interface Membership {
+  readonly group: string;
+  /** The first moment (UTC) at which it is over, or undefined for never. */
+  readonly notAfterUnixMs: number | undefined;
+}
+
+/** What a command may use. What is undefined is the node's own choice. */
 export interface Limits {
   /** Wall-clock time. */
   readonly timeoutMs: number;
@@ -25,6 +32,53 @@ export interface Limits {
   readonly outputBytes: number;
   /** Commands of this rule at the same time on one node. */
   readonly concurrency: number;
+  /** Processor time in milliseconds: of all processes where the machine has cgroups, else of each. */
+  readonly cpuMs: number | undefined;
+  /** Memory of all processes together. A machine that cannot hold them to it refuses. */
+  readonly memoryBytes: number | undefined;
+  /** Processes and threads at the same time. */
+  readonly tasks: number | undefined;
+  /** Starts of this rule on one node. */
+  readonly rate: Rate | undefined;
+}
+
+/** So many in each stretch of time. */
+export interface Rate {
+  readonly count: number;
+  readonly perMs: number;
+}
+
+/** What a rule opens in its sandbox. Absolute, canonical paths, as the policy wrote them. */
+export interface Allowances {
+  /** Seen read-only, in `strict` or where `standard` covers it. */
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+  /** Unix sockets. */
+  readonly sockets: readonly string[];
+}
+
+/** Who else has to sign a command before it runs. */
+export interface ApprovalNeed {
+  readonly need: number;
+  /** Names and `group:NAME`. */
+  readonly from: readonly string[];
+}
+
+/** Whose rights a command has, and what it finds around it. */
+export interface Surroundings {
+  /** Who runs it; undefined leaves the choice to the node, which never takes root. */
+  readonly user: string | undefined;
+  /** Supplementary groups of the account, beside those that the machine gives it. */
+  readonly groups: readonly string[];
+  /** Working directory; undefined for the root directory. */
+  readonly cwd: string | undefined;
+  /** Beside the fixed environment. */
+  readonly env: ReadonlyMap<string, string>;
+  /** In order of preference. */
+  readonly sandboxes: readonly SandboxProfile[];
+  readonly network: 'none' | 'host';
+  readonly allowances: Allowances;
+  readonly limits: Limits;
 }
 
 /** When a rule applies. All conditions have to hold; one that is absent always holds. */
@@ -59,12 +113,10 @@ export interface AllowRule {
   /** What it allows changes nothing: runs on many nodes need no confirmation. */
   readonly readOnly: boolean;
   readonly commands: readonly AllowedCommand[];
-  /** In order of preference. */
-  readonly sandboxes: readonly SandboxProfile[];
-  readonly network: 'none' | 'host';
-  /** Who runs it; undefined leaves the choice to the node, which never takes root. */
-  readonly user: string | undefined;
-  readonly limits: Limits;
+  readonly surroundings: Surroundings;
+  readonly approvals: ApprovalNeed | undefined;
+  /** Why the author takes the risk that the lint sees in this rule. */
+  readonly dangerous: string | undefined;
 }
 
 export interface DenyRule {
@@ -93,6 +145,8 @@ export interface Policy {
   readonly rules: readonly Rule[];
   /** How long a signed command may be valid. */
   readonly maxTtlSeconds: number;
+  /** The same for one that others have countersigned: people need longer than machines. */
+  readonly maxTtlApprovedSeconds: number;
   /** How far the clocks of an operator's machine and of this node may differ. */
   readonly clockSkewSeconds: number;
 }

@@ -1,19 +1,23 @@
 import { compileDenyGlob, compileGlob, isGlob, type Matcher, pathProblem } from './glob.ts';
 import type { Grammar, Slot } from './grammar.ts';
+import { isNamed, NEVER_OVER } from './operators.ts';
 import type { Place } from './place.ts';
-import type { AllowedCommand, AllowRule, Conditions, DenyRule, Operator, Pattern, Rule } from './policy.ts';
+import type {
+  AllowedCommand,
+  AllowRule,
+  ApprovalNeed,
+  Conditions,
+  DenyRule,
+  Operator,
+  Pattern,
+  Rule,
+} from './policy.ts';
 import type { AllowRuleText, CommandText, DenyRuleText, PolicyText, RuleText } from './schema.ts';
 import type { Selector } from './selector.ts';
 import { parseSelector } from './selector-parser.ts';
 import { didYouMean } from './suggest.ts';
+import { compileSurroundings } from './surroundings.ts';
 import { compileToken, isExact, mayBeOption } from './tokens.ts';
-
-/** What a rule gets when neither it nor `defaults` says otherwise: a sandbox, no network, modest limits. */
-const FALLBACK = {
-  sandboxes: ['standard'],
-  network: 'none',
-  limits: { timeoutMs: 30_000, outputBytes: 2 ** 20, concurrency: 4 },
-} as const;
 
 /**
  * Compiles the rules of a policy text. Throws FanoutError POLICY_INVALID at the place of the first unsound
@@ -29,13 +33,15 @@ export function compileRules(
     const here = place.at('rules', index);
     if (ids.has(rule.id)) throw here.at('id').error('another rule has this id', 'Give each rule its own.');
     ids.add(rule.id);
-    checkOperators(rule, operators, here.at('operators'));
-    return rule.effect === 'deny' ? compileDeny(rule, here) : compileAllow(rule, text.defaults, here);
+    checkNames(rule.operators ?? [], operators, here.at('operators'));
+    if (rule.effect === 'deny') return compileDeny(rule, here);
+    const { approvals } = rule;
+    if (approvals !== undefined) checkApprovals(approvals, operators, here.at('approvals'));
+    return compileAllow(rule, text.defaults, here);
   });
 }
 
 function compileAllow(rule: AllowRuleText, defaults: PolicyText['defaults'], place: Place): AllowRule {
-  const { timeout, output, concurrency } = { ...defaults?.limits, ...rule.limits };
   return {
     effect: 'allow',
     id: rule.id,
@@ -43,14 +49,9 @@ function compileAllow(rule: AllowRuleText, defaults: PolicyText['defaults'], pla
     conditions: compileConditions(rule, place, compileGlob),
     readOnly: rule.readOnly,
     commands: rule.commands.map((command, index) => compileCommand(command, place.at('commands', index))),
-    sandboxes: rule.sandbox ?? defaults?.sandbox ?? FALLBACK.sandboxes,
-    network: rule.network ?? defaults?.network ?? FALLBACK.network,
-    user: rule.user ?? defaults?.user,
-    limits: {
-      timeoutMs: timeout ?? FALLBACK.limits.timeoutMs,
-      outputBytes: output ?? FALLBACK.limits.outputBytes,
-      concurrency: concurrency ?? FALLBACK.limits.concurrency,
-    },
+    surroundings: compileSurroundings(rule, defaults, place),
+    approvals: rule.approvals,
+    dangerous: rule.dangerous,
   };
 }
 
@@ -80,17 +81,33 @@ function compileDeny(rule: DenyRuleText, place: Place): DenyRule {
 }
 
 /** A rule that names nobody would never apply: dull for an allow rule, dangerous for a deny rule. */
-function checkOperators(rule: RuleText, operators: ReadonlyMap<string, Operator>, place: Place): void {
+function checkNames(names: readonly string[], operators: ReadonlyMap<string, Operator>, place: Place): void {
   const groups = [...operators.values()].flatMap((operator) =>
-    operator.groups.map((group) => `group:${group}`),
+    operator.groups.map(({ group }) => `group:${group}`),
   );
   const known = new Set([...operators.keys(), ...groups]);
-  for (const [index, entry] of (rule.operators ?? []).entries()) {
+  for (const [index, entry] of names.entries()) {
     if (known.has(entry)) continue;
     const what = entry.startsWith('group:') ? 'no operator is in' : 'there is no operator';
     const hint = didYouMean(entry, known) ?? `This policy knows ${[...known].join(', ') || 'none'}.`;
     throw place.at(index).error(`${what} "${entry}"`, hint);
   }
+}
+
+/** A need that nobody can fill would look like a rule and be none. */
+function checkApprovals(
+  approvals: ApprovalNeed,
+  operators: ReadonlyMap<string, Operator>,
+  place: Place,
+): void {
+  const { need, from } = approvals;
+  checkNames(from, operators, place.at('from'));
+  const able = [...operators].filter(([name, operator]) => isNamed(from, name, operator, NEVER_OVER));
+  if (able.length >= need) return;
+  const hint = `Ask for fewer, or name more people: ${able.map(([name]) => name).join(', ') || 'nobody'} could approve.`;
+  throw place
+    .at('need')
+    .error(`${need} approvals are needed, and ${able.length} people could give one`, hint);
 }
 
 function compileConditions(rule: RuleText, place: Place, compile: (pattern: string) => Matcher): Conditions {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { parseSize } from '../lib/size.ts';
+import { formatSize, parseSize } from '../lib/size.ts';
 import { parseDuration } from '../lib/time.ts';
 import { ARGUMENTS_MAX } from './command-string.ts';
 import { didYouMean } from './suggest.ts';
@@ -13,6 +13,12 @@ import { didYouMean } from './suggest.ts';
 const TIMEOUT_MS_MAX = 24 * 3_600_000;
 const OUTPUT_BYTES_MAX = 16 * 2 ** 30;
 const CONCURRENCY_MAX = 1000;
+/** Below these a program does not even start: a sandbox takes three processes by itself. */
+const MEMORY_BYTES_MIN = 4 * 2 ** 20;
+const MEMORY_BYTES_MAX = 2 ** 40;
+const TASKS_MIN = 4;
+const TASKS_MAX = 32_768;
+const APPROVALS_MAX = 8;
 /** A signed command that is valid for longer than a day is a standing permission. */
 const TTL_MS_MAX = 24 * 3_600_000;
 const SKEW_MS_MAX = 5 * 60_000;
@@ -51,6 +57,11 @@ const mapping = v.custom<Record<string, unknown>>(
   ({ input }) => `must be a mapping, YAML reads it as ${kindOf(input)}`,
 );
 
+/** Keys that people look for in another place than where they are. */
+const MOVED: Readonly<Record<string, string>> = {
+  network: 'It is a part of the sandbox: sandbox: { network: host }',
+};
+
 /**
  * A mapping that knows all its keys. A misspelt key must not widen a rule, so an unknown one refuses the
  * file.
@@ -60,7 +71,8 @@ function closed<TEntries extends v.ObjectEntries>(entries: TEntries) {
     if (expected !== 'never') return `the key ${expected} is missing`;
     const known = Object.keys(entries);
     const word = received.slice(1, -1);
-    return `unknown key "${word}"\n${didYouMean(word, known) ?? `Known here: ${known.join(', ')}.`}`;
+    const hint = MOVED[word] ?? didYouMean(word, known) ?? `Known here: ${known.join(', ')}.`;
+    return `unknown key "${word}"\n${hint}`;
   });
   return v.pipe(mapping, schema);
 }
@@ -113,23 +125,88 @@ const sentence = v.pipe(
 const day = textLike(/^\d{4}-\d{2}-\d{2}$/, 'a day like 2030-12-31');
 
 const sandboxProfile = choice('none', 'standard', 'strict');
-const sandbox = v.pipe(
+const sandboxProfiles = v.pipe(
   v.lazy((input) => (Array.isArray(input) ? v.array(sandboxProfile) : sandboxProfile)),
   v.transform((input) => (typeof input === 'string' ? [input] : input)),
   v.minLength(1, 'is an empty list'),
   v.check((input) => new Set(input).size === input.length, 'names a profile twice'),
 );
 
+const sandboxMapping = closed({
+  profile: v.optional(sandboxProfiles),
+  network: v.optional(choice('none', 'host')),
+  read: v.optional(list(text)),
+  write: v.optional(list(text)),
+  sockets: v.optional(list(text)),
+});
+
+/** `standard`, `[strict, standard]` in order of preference, or a mapping that opens something. */
+const sandbox = v.lazy((input) =>
+  typeof input === 'object' && input !== null && !Array.isArray(input)
+    ? sandboxMapping
+    : v.pipe(
+        sandboxProfiles,
+        v.transform((profile) => ({ profile })),
+      ),
+) as v.GenericSchema<unknown, v.InferOutput<typeof sandboxMapping>>;
+
+const size = (least: number, most: number) =>
+  v.pipe(
+    measure(parseSize, most, 'Write it like 256KiB or 4MiB.'),
+    v.minValue(least, `is too little: no program starts with less than ${formatSize(least)}`),
+  );
+
+const rate = v.pipe(
+  text,
+  v.regex(/^[1-9]\d{0,5}\/(?:s|min|h)$/, 'is not a rate\nWrite it like 30/min, 2/s or 100/h.'),
+  v.transform((input) => {
+    const [count, unit] = input.split('/');
+    return { count: Number(count), perMs: unit === 's' ? 1000 : unit === 'min' ? 60_000 : 3_600_000 };
+  }),
+);
+
 const limits = closed({
   timeout: v.optional(duration(TIMEOUT_MS_MAX)),
   output: v.optional(measure(parseSize, OUTPUT_BYTES_MAX, 'Write it like 256KiB or 4MiB.')),
+  cpu: v.optional(wholeSeconds(TIMEOUT_MS_MAX)),
+  memory: v.optional(size(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
+  tasks: v.optional(integer(TASKS_MIN, TASKS_MAX)),
   concurrency: v.optional(integer(1, CONCURRENCY_MAX)),
+  rate: v.optional(rate),
 });
+
+const membership = v.lazy((input) =>
+  typeof input === 'string' ? name : closed({ name, notAfter: v.optional(day) }),
+) as v.GenericSchema<unknown, string | { name: string; notAfter?: string | undefined }>;
 
 const operator = closed({
   key: text,
-  groups: v.optional(list(name), []),
+  groups: v.optional(list(membership), []),
   notAfter: v.optional(day),
+});
+
+const variable = textLike(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'a name that a variable can have');
+const variableValue = v.pipe(text, v.maxLength(4096, 'is longer than 4096 characters'));
+/** Names that the agent itself uses, or that would make another program of every program. */
+const RESERVED_VARIABLES = /^(?:FANOUT_.*|LD_.*|PATH)$/;
+
+const env = v.pipe(
+  mapping,
+  v.record(
+    v.pipe(
+      variable,
+      v.check(
+        (input) => !RESERVED_VARIABLES.test(input),
+        ({ input }) => `"${input}" is not a policy's to set`,
+      ),
+    ),
+    variableValue,
+  ),
+);
+
+const approvals = closed({
+  need: integer(1, APPROVALS_MAX),
+  from: v.pipe(list(text), v.minLength(1, 'is an empty list, so nobody could approve')),
 });
 
 const command = closed({
@@ -162,9 +239,13 @@ const allowRule = closed({
   readOnly: v.optional(v.boolean('must be true or false'), false),
   commands: v.pipe(list(command), v.minLength(1, 'is an empty list, so the rule allows nothing')),
   sandbox: v.optional(sandbox),
-  network: v.optional(choice('none', 'host')),
   user: v.optional(userName),
+  groups: v.optional(list(userName)),
+  cwd: v.optional(text),
+  env: v.optional(env),
   limits: v.optional(limits),
+  approvals: v.optional(approvals),
+  dangerous: v.optional(sentence),
 });
 
 const denyRule = closed({
@@ -188,6 +269,7 @@ const rule = v.lazy((input) => {
 
 const example = closed({
   as: text,
+  approvedBy: v.optional(list(text), []),
   node: v.optional(text, ''),
   tags: v.optional(mapOf(text), {}),
   cmd: text,
@@ -210,10 +292,10 @@ export const policySchema = closed({
   defaults: v.optional(
     closed({
       sandbox: v.optional(sandbox),
-      network: v.optional(choice('none', 'host')),
       user: v.optional(userName),
       limits: v.optional(limits),
       maxTtl: v.optional(wholeSeconds(TTL_MS_MAX)),
+      maxTtlApproved: v.optional(wholeSeconds(TTL_MS_MAX)),
       clockSkew: v.optional(wholeSeconds(SKEW_MS_MAX)),
     }),
   ),

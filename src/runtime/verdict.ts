@@ -1,4 +1,5 @@
 import type { Millis } from '../lib/time.ts';
+import type { Surroundings } from '../policy/policy.ts';
 import type { CommandSpec, SandboxAvailability } from './command-spec.ts';
 import type { AnsweredAdmission } from './job.ts';
 import { checkRealPaths, resolveProgram } from './resolve-program.ts';
@@ -39,7 +40,8 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
     return { kind: 'denied', code, rule, reason };
   }
   const { decision, envelope } = admission;
-  const { rule, limits } = decision;
+  const { rule, surroundings } = decision;
+  const { limits } = surroundings;
   const denied = (code: string, reason: string): Verdict => ({ kind: 'denied', code, rule, reason });
   if (machine.running(rule) >= limits.concurrency) {
     return denied(
@@ -47,13 +49,15 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
       `rule "${rule}" runs ${limits.concurrency} commands at once at most; try again`,
     );
   }
+  const missing = notYet(surroundings);
+  if (missing !== undefined) return { kind: 'failed', ...missing };
   const program = resolveProgram(decision.program, decision.path);
   if ('reason' in program) return { kind: 'failed', ...program };
   const elsewhere = checkRealPaths(decision.pathChecks);
   if (elsewhere !== undefined) return denied('path', elsewhere);
-  const user = resolveUser(decision.user);
+  const user = resolveUser(surroundings.user);
   if (user !== undefined && 'reason' in user) return { kind: 'failed', ...user };
-  const wanted = decision.sandboxes.map((profile) =>
+  const wanted = surroundings.sandboxes.map((profile) =>
     machine.sandboxes.find((one) => one.profile === profile),
   );
   const sandbox = wanted.find((one) => one?.available === true);
@@ -67,7 +71,7 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
       path: program.path,
       argv: envelope.body.argv,
       sandbox: sandbox.profile,
-      network: decision.network,
+      network: surroundings.network,
       user,
       timeoutMs: Math.min(limits.timeoutMs, envelope.body.timeoutMs),
       outputBytesMax: limits.outputBytes,
@@ -91,6 +95,24 @@ export function confirmVerdict(accepted: RunVerdict, now: Verdict): Verdict {
   if (isSame) return now;
   const reason = 'since it was accepted, this node would run it in another way: ask again';
   return { kind: 'denied', code: 'changed', rule: now.rule, reason };
+}
+
+/** What a rule can ask for and no agent can give so far: refused, never less. */
+function notYet({
+  groups,
+  cwd,
+  env,
+  allowances,
+  limits,
+}: Surroundings): { reason: string; hint: string } | undefined {
+  const { cpuMs, memoryBytes, tasks, rate } = limits;
+  const { read, write, sockets } = allowances;
+  const asked = Object.entries({ cpuMs, memoryBytes, tasks, rate, cwd }).find(
+    ([, value]) => value !== undefined,
+  )?.[0];
+  const opened = groups.length + env.size + read.length + write.length + sockets.length > 0;
+  if (asked === undefined && !opened) return undefined;
+  return { reason: 'its rule asks for what this agent cannot give', hint: '' };
 }
 
 function sandboxMissing(rule: string, wanted: readonly (SandboxAvailability | undefined)[]): Verdict {

@@ -26,9 +26,8 @@ const RULES = `  - id: never
       - { program: ps, argv: [ax] }
   - id: second
     effect: allow
-    network: host
+    sandbox: { profile: [strict, standard], network: host }
     user: looker
-    sandbox: [strict, standard]
     limits: { output: 1KiB, concurrency: 9 }
     commands:
       - { program: ps, path: /usr/bin/ps, argv: [[ax, aux]] }
@@ -51,10 +50,25 @@ describe('an allowing rule', () => {
       program: 'ps',
       path: '/usr/bin/ps',
       pathChecks: [],
-      sandboxes: ['strict', 'standard'],
-      network: 'host',
-      user: 'looker',
-      limits: { timeoutMs: 7000, outputBytes: 1024, concurrency: 9 },
+      surroundings: {
+        sandboxes: ['strict', 'standard'],
+        network: 'host',
+        allowances: { read: [], write: [], sockets: [] },
+        user: 'looker',
+        groups: [],
+        cwd: undefined,
+        env: new Map(),
+        limits: {
+          timeoutMs: 7000,
+          outputBytes: 1024,
+          concurrency: 9,
+          cpuMs: undefined,
+          memoryBytes: undefined,
+          tasks: undefined,
+          rate: undefined,
+        },
+      },
+      approvedBy: [],
     });
   });
 
@@ -62,10 +76,12 @@ describe('an allowing rule', () => {
     expect(decide(policy, request(['ps', 'ax'], { tags: web }))).toMatchObject({
       rule: 'first',
       path: undefined,
-      sandboxes: ['strict'],
-      network: 'none',
-      user: 'nobody',
-      limits: { timeoutMs: 5000, outputBytes: 2048, concurrency: 4 },
+      surroundings: {
+        sandboxes: ['strict'],
+        network: 'none',
+        user: 'nobody',
+        limits: { timeoutMs: 5000, outputBytes: 2048, concurrency: 4 },
+      },
     });
   });
 

@@ -63,10 +63,12 @@ describe('a sound policy', () => {
     const policy = policyOf('  - { id: a, effect: allow, commands: [{ program: id }] }');
     expect(policy).toMatchObject({ cluster: '', maxTtlSeconds: 60, clockSkewSeconds: 30 });
     expect(policy.rules[0]).toMatchObject({
-      sandboxes: ['standard'],
-      network: 'none',
-      user: undefined,
-      limits: { timeoutMs: 30_000, outputBytes: 1024 * 1024, concurrency: 4 },
+      surroundings: {
+        sandboxes: ['standard'],
+        network: 'none',
+        user: undefined,
+        limits: { timeoutMs: 30_000, outputBytes: 1024 * 1024, concurrency: 4 },
+      },
     });
   });
 
@@ -197,7 +199,12 @@ describe('a value that cannot be meant is refused', () => {
     ['sandbox: standard', 'sandbox: standrd', 'must be none or standard or strict, not "standrd"'],
     ['sandbox: standard', 'sandbox: []', 'is an empty list'],
     ['sandbox: standard', 'sandbox: [none, none]', 'names a profile twice'],
-    ['sandbox: standard', 'network: internet', 'must be none or host'],
+    ['sandbox: standard', 'sandbox: { network: internet }', 'must be none or host'],
+    ['sandbox: standard', 'network: host', 'unknown key "network"'],
+    ['sandbox: standard', 'sandbox: { read: [/srv/*] }', '"/srv/*" has a wildcard'],
+    ['sandbox: standard', 'sandbox: { write: [/srv/../etc] }', 'has a . or .. in it'],
+    ['sandbox: standard', 'sandbox: { profile: none, sockets: [/run/x] }', 'which has no walls'],
+    ['sandbox: standard', 'sandbox: { write: /srv }', 'must be a list'],
     ['sandbox: standard', 'user: "a b"', 'is not a user name'],
     ['effect: allow', 'effect: alow', 'rule "health": effect: must be allow or deny, not "alow"'],
     ['    effect: allow\n', '', 'rule "health": the key "effect" is missing'],

@@ -4,6 +4,7 @@ import { checkArgv, parseCommandString } from '../../src/policy/command-string.t
 import { decide } from '../../src/policy/decide.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import type { Policy } from '../../src/policy/policy.ts';
+import { someKey } from './fixtures.ts';
 
 const FOLDER = new URL('../../policies/', import.meta.url);
 
@@ -81,8 +82,8 @@ test('the policy on the page is a policy', () => {
   )?.[1];
   const sound = text
     .replace('ssh-ed25519 AAAA... alice', key ?? '')
-    .replace('["group:sre", bob]', '["group:sre"]');
-  expect(loadPolicy(sound, 'README.md').rules.length).toBe(2);
+    .replace('ssh-ed25519 AAAA... bob', someKey('bob'));
+  expect(loadPolicy(sound, 'README.md').rules.length).toBe(3);
 });
 
 describe.each(POLICIES)('%s', (name, letter) => {
@@ -155,7 +156,7 @@ test('staging and production pin every program to its file, and never fall back 
   for (const policy of [shipped('staging'), shipped('production')]) {
     for (const rule of policy.rules) {
       if (rule.effect !== 'allow') continue;
-      expect(rule.sandboxes.length).toBe(1);
+      expect(rule.surroundings.sandboxes.length).toBe(1);
       for (const { program, path } of rule.commands) expect(path).toBe(`/usr/bin/${program}`);
     }
   }
