@@ -36,6 +36,9 @@ export interface HoldingOptions {
   readonly now: () => Millis;
 }
 
+/** A longer timer would fire at once: it looks in between and waits on. */
+const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
+
 const NO_PLAN: RolloutPlan = {
   batch: undefined,
   batchSleepMs: 0,
@@ -79,7 +82,10 @@ export class Holding {
     const wakeAt = this.isConfirmed(now) ? this.advance(now) : this.waiting(now);
     clearTimeout(this.timer);
     if (wakeAt !== NEVER && run().phase === 'running') {
-      this.timer = setTimeout(() => this.step(), Math.max(1, Math.ceil(wakeAt - now)));
+      this.timer = setTimeout(
+        () => this.step(),
+        Math.min(Math.max(1, Math.ceil(wakeAt - now)), TIMER_MS_MAX),
+      );
     }
   }
 

@@ -1,10 +1,14 @@
 import { createInterface } from 'node:readline';
 import { sanitiseText } from '../lib/sanitise.ts';
 
-/** Asks on the terminal: only the number of nodes is a yes. Anything else, and the end of the input, is a no. */
+/**
+ * Asks on the terminal: only the number of nodes is a yes. Anything else, the end of the input, and `over` (the run has
+ * ended, so that there is nothing to ask any more) is a no.
+ */
 export function confirmByCount(
   command: string,
   facts: { readonly count: number; readonly notReadOnly: number },
+  over: AbortSignal,
   input: NodeJS.ReadableStream = process.stdin,
   output: NodeJS.WritableStream = process.stderr,
 ): Promise<boolean> {
@@ -16,6 +20,7 @@ export function confirmByCount(
   const reader = createInterface({ input, output, terminal: false });
   return new Promise((resolve) => {
     let answer = false;
+    over.addEventListener('abort', () => reader.close(), { once: true });
     output.write(`fanout: nothing has run yet. Type ${count} to run it: `);
     reader.once('line', (line) => {
       answer = line.trim() === String(count);

@@ -70,7 +70,7 @@ async function carryOut(asker: Asker, run: Prepared): Promise<number> {
   const id = newRunId();
   const keeper = options.record ? keeperFor(id, asker, run) : undefined;
   let last: RunState | undefined;
-  const asking = { now: false };
+  const asking = { now: false, over: new AbortController() };
   const launched = await launch(asker, {
     id,
     argv,
@@ -95,6 +95,7 @@ async function carryOut(asker: Asker, run: Prepared): Promise<number> {
           if (!asking.now) drawLive(live, last, launched.session);
         }, LIVE_LINE_EVERY_MS);
   const state = await launched.ended;
+  asking.over.abort();
   clearInterval(timer);
   live?.show('');
   restore();
@@ -132,7 +133,7 @@ function confirmationFor(
   options: RunOptions,
   argv: readonly string[],
   live: LiveSink | undefined,
-  asking: { now: boolean },
+  asking: { now: boolean; over: AbortController },
 ): Confirmation | undefined {
   if (options.yes === true || !isInteractive()) return undefined;
   return {
@@ -140,7 +141,7 @@ function confirmationFor(
     ask: (facts) => {
       live?.show('');
       asking.now = true;
-      return confirmByCount(commandText(argv), facts).finally(() => {
+      return confirmByCount(commandText(argv), facts, asking.over.signal).finally(() => {
         asking.now = false;
       });
     },

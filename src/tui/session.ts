@@ -8,6 +8,7 @@ import { sanitiseText } from '../lib/sanitise.ts';
 import { formatDuration, type Millis } from '../lib/time.ts';
 import { commandText } from '../policy/command-text.ts';
 import { diffTexts } from '../run/diff.ts';
+import { exitCode } from '../run/model.ts';
 import { countOutcomes } from '../run/outcome.ts';
 import { ClusterWatch } from './drivers/cluster.ts';
 import { SessionRuns } from './drivers/runs.ts';
@@ -343,9 +344,12 @@ class Session {
     void Promise.race([this.runs.finish(), new Promise((resolve) => setTimeout(resolve, wait))]).then(() => {
       this.cluster.close();
       if (canWait) this.farewell();
-      this.end(this.runs.last?.code ?? 0);
+      const { last } = this.runs;
+      // What could not be stopped in time was interrupted all the same.
+      const code = this.runs.isRunning ? 130 : last === undefined ? 0 : exitCode(last.state);
+      this.end(code);
       // Connections of answers may still be open; nothing more is to be waited for.
-      process.exitCode = this.runs.last?.code ?? 0;
+      process.exitCode = code;
       setTimeout(() => process.exit(), 100).unref();
     });
   }
@@ -353,14 +357,13 @@ class Session {
   /** What stays in the scrollback. */
   private farewell(): void {
     const { last } = this.runs;
-    const view = this.state.run;
-    if (last === undefined || view === undefined) return;
+    if (last === undefined) return;
     const counts = Object.entries(countOutcomes(last.state)).filter(([, count]) => count > 0);
     const words = counts.map(([outcome, count]) => `${count} ${outcome}`).join(', ');
-    const where = view.selector === '' ? 'everybody' : view.selector;
+    const where = last.selector === '' ? 'everybody' : last.selector;
     let end = last.state.startedAt;
     for (const { endedAt } of last.state.targets.values()) end = Math.max(end, endedAt ?? 0);
-    const text = `fanout: ${view.command}  on ${where}: ${words} in ${formatDuration(end - last.state.startedAt)}`;
+    const text = `fanout: ${last.command}  on ${where}: ${words} in ${formatDuration(end - last.state.startedAt)}`;
     process.stdout.write(`${sanitiseText(text)}  (details: fanout show ${last.id.slice(0, 8)})\n`);
   }
 

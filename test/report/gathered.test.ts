@@ -136,6 +136,24 @@ describe('other outputs', () => {
     expect(rows[5]).toMatch(/^db1,waiting,/);
   });
 
+  test('csv on a terminal shows what nodes wrote, and obeys nothing of it; in a file it is as they wrote it', () => {
+    const evil = '\u001b]52;c;ZXZpbA==\u0007\u001b[2J\u202e';
+    const csv = (stdout: boolean): string => {
+      const sink = new MemorySink();
+      const looks = { ...PLAIN, stdout };
+      const renderer = createRenderer(
+        { format: 'csv' },
+        sink,
+        { argv: ['x'], targets: [], timeoutMs: 1 },
+        looks,
+      );
+      play(renderer, [evil], answer(evil, `${evil}\n`));
+      return sink.stdout;
+    };
+    expect(csv(true)).not.toMatch(/[\u001b\u0007\u202e]/);
+    expect(csv(false)).toContain(evil);
+  });
+
   test('serf-json has the keys that scripts read', () => {
     expect(JSON.parse(rendered({ format: 'serf-json' }).stdout)).toEqual({
       Acks: ['db1', 'web1', 'web2', 'web3', 'web4'],
@@ -173,6 +191,19 @@ describe('file names of nodes', () => {
     ['ü', '%C3%BC'],
   ])('%j is %j', (node, name) => {
     expect(safeFileName(node)).toBe(name);
+  });
+
+  test('are none that another node has for its exit code or its errors', () => {
+    for (const order of [
+      ['web1', 'web1.rc', 'WEB1.ERR'],
+      ['WEB1.ERR', 'web1.rc', 'web1'],
+    ]) {
+      const names = new FileNames();
+      const files = order.flatMap((node) =>
+        ['', '.rc', '.err'].map((suffix) => (names.of(node) + suffix).toLowerCase()),
+      );
+      expect(new Set(files).size).toBe(files.length);
+    }
   });
 
   test('are each their own, also where capitals do not count', () => {

@@ -72,6 +72,15 @@ describe('a paste', () => {
     expect(names(...chunks)).toEqual(expected);
   });
 
+  test('that brings its own end mark along does not press Enter with what follows', () => {
+    const pasted = '\u001b[200~uptime\u001b[201~\r\u001b[201~';
+    expect(names(pasted)).not.toContain('enter');
+    const parser = new KeyParser();
+    parser.push(new TextEncoder().encode('\u001b[200~uptime\u001b[201~'), 1000);
+    expect(parser.push(new TextEncoder().encode('\r'), 1010)).toEqual([]);
+    expect(parser.push(new TextEncoder().encode('\r'), 1200)).toEqual([{ kind: 'key', name: 'enter' }]);
+  });
+
   test('that the kernel cut before its line end presses none either', () => {
     const parser = new KeyParser();
     expect(parser.push(new TextEncoder().encode('uptime'), 1000).length).toBe(6);

@@ -54,9 +54,56 @@ describe('choosing targets', () => {
     ['a=b', '=', ''],
     ['x=y and a=b,c', '=', 'x=y and a=c'],
     ['x=y or z=w', '=', '(x=y or z=w) and a=b'],
+    ['x=y OR z=w', '=', '(x=y OR z=w) and a=b'],
+    ['x=y | z=w', '!=', '(x=y | z=w) and a!=b'],
     ['a=b', '!=', 'a=b and a!=b'],
   ] as const)('toggling a term in %j', (text, sign, expected) => {
     expect(toggleTerm(text, 'a', sign, 'b')).toBe(expected);
+  });
+
+  test.each(['*', 'web[1-99]', "x' or node!='y", 'a?', 'b\\\\'])(
+    'a member that is called %s stands for itself or for nobody, never for others',
+    (name) => {
+      const odd = member(name, { role: name });
+      const session = ready().send({ kind: 'members', members: [...WEBS.slice(0, 3), odd] });
+      const down = session.state.members.findIndex((one) => one.name === name);
+      for (const there of [['tab', 'tab'], ['M']]) {
+        session.press(...there, 'home', ...Array<string>(down).fill('down'));
+        session.press(there.length > 1 ? 'space' : 'enter');
+        const { field, matched, problem } = session.state.targets;
+        if (field.text !== '' && problem === '') expect(matched).toEqual([name]);
+        session.press('escape');
+      }
+    },
+  );
+
+  test('a run again on a node whose name is a pattern is refused, and goes to nobody else', () => {
+    const session = new TestSession()
+      .members(...WEBS.slice(0, 3), member('*'))
+      .type('node=*')
+      .press('enter');
+    session.open(['*']).happen({ kind: 'failed', node: '*', reason: 'x', hint: '' });
+    session.press('R');
+    expect(session.state.command.only?.names).toEqual(['*']);
+    session.tick(1000).press('enter');
+    expect(session.took('start-run')).toEqual([]);
+    expect(session.took('ask-verdict')).toEqual([]);
+    expect(session.screen).toContain('its name is a pattern');
+  });
+
+  test('a selection that cannot be read runs nothing, although an older one matched', () => {
+    const session = atCommand().type('ps ax');
+    session.press('ctrl-t').type(' and (');
+    session.state = { ...session.state, screens: ['targets', 'command'] } as typeof session.state;
+    session.press('enter');
+    expect(session.took('start-run')).toEqual([]);
+  });
+
+  test('going back to the command asks the nodes of the new selection', () => {
+    const session = atCommand().type('ps ax').tick(500);
+    session.took('ask-verdict');
+    session.press('ctrl-t', 'ctrl-u').type('role=db').press('enter').tick(500);
+    expect(session.took('ask-verdict')).toMatchObject([{ targets: ['db1'], selector: 'role=db' }]);
   });
 
   test('nothing matches: Enter says so instead of going on', () => {

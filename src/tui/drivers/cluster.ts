@@ -67,9 +67,12 @@ export class ClusterWatch {
     const { client } = this;
     if (level === 'off' || client === undefined) return;
     void this.attempt(async () => {
-      this.stopLog = await client.monitor(level, (text) =>
+      const stop = await client.monitor(level, (text) =>
         this.tell({ unixMs: Date.now(), kind: 'log', text }),
       );
+      // Changed again before the agent had answered: then this one is not the one that is wanted.
+      if (this.level === level && this.client === client && this.stopLog === undefined) this.stopLog = stop;
+      else stop();
     });
   }
 

@@ -8,7 +8,7 @@ import { FanoutError } from '../../lib/errors.ts';
 import type { Millis } from '../../lib/time.ts';
 import { commandText } from '../../policy/command-text.ts';
 import { parseSelector } from '../../policy/selector-parser.ts';
-import { exitCode, type RunEvent, type RunState, startRun } from '../../run/model.ts';
+import { type RunEvent, type RunState, startRun } from '../../run/model.ts';
 import type { Effect, Message } from '../model/messages.ts';
 
 /** Above so many nodes, what may change things is confirmed by typing their number. */
@@ -27,6 +27,14 @@ interface Current {
   launched: LaunchedRun | undefined;
   state: RunState | undefined;
   hasChanged: boolean;
+}
+
+/** The run of this session that ended last. */
+export interface LastRun {
+  readonly id: string;
+  readonly command: string;
+  readonly selector: string;
+  readonly state: RunState;
 }
 
 /** Gives back the files of a run that is looked at no more. */
@@ -58,6 +66,7 @@ export class SessionRuns {
   private plan: Planning | undefined;
   private flushTimer: NodeJS.Timeout | undefined;
   private isStarting = false;
+  private latest: LastRun | undefined;
 
   constructor(asker: Asker, dispatch: (message: Message) => void) {
     this.asker = asker;
@@ -90,14 +99,16 @@ export class SessionRuns {
   }
 
   private async begin(effect: Start): Promise<void> {
-    const { argv, selector, targets, timeoutMs, rollout, command } = effect;
+    const { argv, targets, timeoutMs, rollout, command } = effect;
+    // Before anything is written down: what cannot be read is not a run.
+    const selector = parseSelector(effect.selector);
     const idBytes = newRunId();
     const id = toHex(idBytes);
     const unixMs = Date.now();
     const head = {
       id,
       argv: [...argv],
-      selector,
+      selector: effect.selector,
       targets: [...targets],
       timeoutMs,
       unixMs,
@@ -122,7 +133,7 @@ export class SessionRuns {
       current.launched = await launch(this.asker, {
         id: idBytes,
         argv,
-        selector: parseSelector(selector),
+        selector,
         targets,
         timeoutMs,
         rollout,
@@ -147,7 +158,7 @@ export class SessionRuns {
       kind: 'run-opened',
       id,
       command,
-      selector,
+      selector: effect.selector,
       run,
       outputs,
       isLive: true,
@@ -160,6 +171,7 @@ export class SessionRuns {
       keeper.end(state, performance.now() - state.startedAt);
       current.state = state;
       current.hasChanged = true;
+      this.latest = { id, command, selector: effect.selector, state };
       this.report();
       this.dispatch({ kind: 'history-changed' });
     });
@@ -236,11 +248,9 @@ export class SessionRuns {
     release(before);
   }
 
-  /** What the last run of the session came to, for the lines that stay after it; undefined when there was none. */
-  get last(): { readonly id: string; readonly state: RunState; readonly code: number } | undefined {
-    const { current } = this;
-    if (current?.launched === undefined || current.state === undefined) return undefined;
-    return { id: current.id, state: current.state, code: exitCode(current.state) };
+  /** What the last run of the session came to, whatever was looked at since; undefined when there was none. */
+  get last(): LastRun | undefined {
+    return this.latest;
   }
 
   /** Stops what runs and waits until the nodes have confirmed it. */

@@ -126,8 +126,8 @@ function readOptions(
     return { option: 'timeout', problem: 'timeout: write it like 30s, 2m or 1m30s' };
   }
   const pauseMs = options.pause.text === '' ? 0 : parseDuration(options.pause.text);
-  if (pauseMs === undefined)
-    return { option: 'pause', problem: 'pause: write it like 5s, or leave it empty' };
+  if (pauseMs === undefined || pauseMs > TIMEOUT_MS_MAX)
+    return { option: 'pause', problem: 'pause: write it like 5s (a day at most), or leave it empty' };
   const amounts: Partial<Record<OptionName, Amount>> = {};
   for (const option of ['batch', 'errors'] as const) {
     const { text } = options[option];

@@ -2,6 +2,7 @@ import { FanoutError } from '../../lib/errors.ts';
 import { naturalOrder } from '../../lib/natural-order.ts';
 import { exactText, matchesSelector, type Selector, selectorText } from '../../policy/selector.ts';
 import { parseSelector } from '../../policy/selector-parser.ts';
+import { reconsider, withCommand } from './command.ts';
 import { GO_ACTIONS, show } from './go.ts';
 import { LIST_START, settleList } from './list.ts';
 import { notice, type Step, stay } from './messages.ts';
@@ -141,8 +142,7 @@ function toCommand(state: SessionState): Step {
       gone.length === 0 ? 'no member matches' : `no living member matches, only ${gone.length} that are gone`;
     return stay(notice(state, why, 'bad'));
   }
-  const command = { ...state.command, only: undefined, verdict: { kind: 'waiting', at: state.now } as const };
-  return stay(show({ ...state, command }, 'command'));
+  return reconsider(show(withCommand(state, { only: undefined }), 'command'));
 }
 
 function takeSaved(state: SessionState, key: string): Step {
