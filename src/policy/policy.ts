@@ -43,7 +43,7 @@ export interface Limits {
 }
 
 /** So many in each stretch of time. */
-export interface Rate {
+interface Rate {
   readonly count: number;
   readonly perMs: number;
 }

@@ -4,7 +4,12 @@ import { confirmByCount } from '../../src/cli/confirm.ts';
 
 const FACTS = { count: 25, notReadOnly: 3 };
 
-function asked(): { input: PassThrough; over: AbortController; text: () => string; answer: Promise<boolean> } {
+function asked(): {
+  input: PassThrough;
+  over: AbortController;
+  text: () => string;
+  answer: Promise<boolean>;
+} {
   const input = new PassThrough();
   const output = new PassThrough();
   const over = new AbortController();
