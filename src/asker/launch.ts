@@ -164,7 +164,7 @@ function heard(record: RunRecord, session: RunSession, address: ControlAddress):
   if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
   else if (record.kind === 'member') {
     session.event({ kind: 'member', node: record.name, status: record.status });
-  } else void fetchAnswer(address, record.stream, session);
+  } else session.turns.run(() => void fetchAnswer(address, record.stream, session));
 }
 
 /** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */
