@@ -14,6 +14,7 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
+import { NodeAudit } from '../runtime/node-audit.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
@@ -44,6 +45,7 @@ export class Agent {
   private readonly responder: Responder;
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
+  private readonly records: NodeAudit;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
   private markGone: () => void = () => {};
 
@@ -70,6 +72,8 @@ export class Agent {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
+    const { auditOnFailure: onFailure } = config;
+    this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -89,10 +93,9 @@ export class Agent {
       context: {
         nodeName: config.node,
         nodeKey,
-        audit,
+        audit: this.records,
         unixMs,
         randomBytes: (length) => randomBytes(length),
-        warn: (text) => log.warn(text),
       },
       log,
     });
@@ -158,6 +161,7 @@ export class Agent {
     this.runs.endAll();
     await this.responder.stop();
     await this.driver.close();
+    this.records.close();
     this.audit.close();
   }
 

@@ -1,6 +1,6 @@
 import { closeSync, constants, fsyncSync, lstatSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { type AuditHead, LINE_BYTES_MAX, parseAuditLine } from './audit-record.ts';
+import { LINE_BYTES_MAX, parseAuditLine } from './audit-record.ts';
 import { linesForward, TOO_LONG } from './file-lines.ts';
 import { errnoOf } from './owned-file.ts';
 
@@ -48,8 +48,8 @@ export function rotate(path: string, kept: number = FILES_KEPT): DroppedRecords 
   return dropped;
 }
 
-/** The first record of a file: its number, and the hash of the one before it. Undefined when there is none. */
-export function firstRecordOf(path: string): { seq: number; prev: AuditHead } | undefined {
+/** The number of the first record of a file; undefined when there is none. */
+function firstSeqOf(path: string): number | undefined {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -59,16 +59,15 @@ export function firstRecordOf(path: string): { seq: number; prev: AuditHead } | 
   try {
     const first = linesForward(fd, LINE_BYTES_MAX).next().value;
     if (first === undefined || first.line === TOO_LONG || !first.isWhole) return undefined;
-    const line = parseAuditLine(first.line);
-    return line === undefined ? undefined : { seq: line.seq, prev: { seq: line.seq - 1, hash: line.prev } };
+    return parseAuditLine(first.line)?.seq;
   } finally {
     closeSync(fd);
   }
 }
 
 function spanOf(path: string, next: string): DroppedRecords | undefined {
-  const first = firstRecordOf(path)?.seq;
-  const end = firstRecordOf(next)?.seq;
+  const first = firstSeqOf(path);
+  const end = firstSeqOf(next);
   return first === undefined || end === undefined ? undefined : { first, last: end - 1 };
 }
 

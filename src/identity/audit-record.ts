@@ -5,7 +5,7 @@ import { utf8, utf8Text } from '../lib/bytes.ts';
 /** Longest line. Holds the longest argv (32 KiB) with every byte escaped, and room for the rest. */
 export const LINE_BYTES_MAX = 256 * 1024;
 /** The `prev` of the first line. */
-export const NO_LINE = '0'.repeat(64);
+const NO_LINE = '0'.repeat(64);
 /** The first record of a file that goes on where a rotated one ends. */
 export const CONTINUED = 'continued';
 /** Fields that the log itself writes. */

@@ -1,5 +1,6 @@
 import { decodeEnvelope, type SignedEnvelope, verifyEnvelope } from '../identity/envelope.ts';
 import type { ReplayCache } from '../identity/replay-cache.ts';
+import { fingerprint } from '../identity/ssh-key.ts';
 import { toHex } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { checkArgv } from '../policy/command-string.ts';
@@ -35,20 +36,26 @@ export interface GateContext {
  */
 export type Admission =
   | { readonly kind: 'ignored'; readonly reason: string }
-  | {
+  | (Signed & {
       readonly kind: 'refused';
-      readonly envelope: SignedEnvelope;
-      readonly operator: string;
       readonly code: string;
       readonly rule: string;
       readonly reason: string;
-    }
-  | {
+    })
+  | (Signed & {
       readonly kind: 'admitted';
-      readonly envelope: SignedEnvelope;
-      readonly operator: string;
       readonly decision: Extract<Decision, { effect: 'allow' }>;
-    };
+    });
+
+/** A command whose signature held. */
+interface Signed {
+  readonly envelope: SignedEnvelope;
+  readonly operator: string;
+  /** Fingerprint of the key that signed, as `ssh-keygen -l` prints it. */
+  readonly key: string;
+  /** Of the policy that decided. */
+  readonly policyHash: string;
+}
 
 /** Checks an envelope, cheap before dear, and lets the policy decide about its command. Never throws for what came in. */
 export class Gate {
@@ -88,18 +95,18 @@ export class Gate {
       forgeries.set(from, (forgeries.get(from) ?? 0) + 1);
       return ignored('bad-signature');
     }
-    return this.judge(policy, envelope, signer.name, id);
+    return this.judge(policy, signedBy(policy, envelope, signer), id);
   }
 
   /** From here on the sender is a known operator, who gets an answer. */
-  private judge(policy: Policy, envelope: SignedEnvelope, operator: string, id: string): Admission {
-    const { body } = envelope;
+  private judge(policy: Policy, signed: Signed, id: string): Admission {
+    const { operator } = signed;
+    const { body } = signed.envelope;
     const unixMs = this.context.unixMs();
     const late = timeProblem(body.issuedAt, body.ttlSeconds, policy, unixMs);
     const refused = (code: string, rule: string, reason: string): Admission => ({
       kind: 'refused',
-      envelope,
-      operator,
+      ...signed,
       code,
       rule,
       reason,
@@ -127,7 +134,7 @@ export class Gate {
     if (decision.effect === 'deny') {
       return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
     }
-    return { kind: 'admitted', envelope, operator, decision };
+    return { kind: 'admitted', ...signed, decision };
   }
 
   /**
@@ -135,10 +142,11 @@ export class Gate {
    * and its time were right when it came, and it came once.
    */
   reconsider(admission: Extract<Admission, { kind: 'admitted' }>): Exclude<Admission, { kind: 'ignored' }> {
-    const { envelope, operator } = admission;
-    const refused = (code: string, rule: string, reason: string) =>
-      ({ kind: 'refused', envelope, operator, code, rule, reason }) as const;
+    const { envelope, operator, key } = admission;
     const policy = this.context.policy();
+    const signed: Signed = { envelope, operator, key, policyHash: policy?.hash ?? '' };
+    const refused = (code: string, rule: string, reason: string) =>
+      ({ kind: 'refused', ...signed, code, rule, reason }) as const;
     const { body } = envelope;
     const signer = policy === undefined ? undefined : operatorByKeyId(policy, body.keyId);
     const isSame = policy?.environment === body.environment && policy.cluster === body.cluster;
@@ -156,7 +164,7 @@ export class Gate {
     if (decision.effect === 'deny') {
       return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
     }
-    return { kind: 'admitted', envelope, operator, decision };
+    return { kind: 'admitted', ...signed, decision };
   }
 
   private sweep(unixMs: number): void {
@@ -173,6 +181,14 @@ export class Gate {
     if ((this.window.forgeries.get(from) ?? 0) >= FORGERIES_PER_HOST_MAX) return true;
     return ++this.window.count > VERIFICATIONS_PER_SECOND_MAX;
   }
+}
+
+function signedBy(
+  policy: Policy,
+  envelope: SignedEnvelope,
+  { name, key }: { readonly name: string; readonly key: Uint8Array },
+): Signed {
+  return { envelope, operator: name, key: fingerprint(key), policyHash: policy.hash };
 }
 
 /** Undefined for what is no selector, or is not written as our own side writes it: one meaning, one text. */
