@@ -227,6 +227,7 @@ export class Job {
     return {
       event,
       id: toHex(id),
+      node: this.context.nodeName,
       operator,
       key,
       ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),

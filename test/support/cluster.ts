@@ -43,6 +43,7 @@ export class TestCluster {
 
   constructor() {
     this.env = { ...process.env, XDG_CONFIG_HOME: join(this.dir, 'config'), NO_COLOR: '1' };
+    this.env.XDG_STATE_HOME = join(this.dir, 'state');
     delete this.env.FANOUT_IDENTITY;
     delete this.env.FANOUT_RPC_ADDR;
     writeFileSync(join(this.dir, 'cluster.key'), this.key, { mode: 0o600 });
