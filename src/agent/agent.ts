@@ -16,6 +16,7 @@ import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
+import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
@@ -45,6 +46,7 @@ export class Agent {
   private readonly responder: Responder;
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
+  private readonly copy: SyslogCopy | undefined;
   private readonly records: NodeAudit;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
   private markGone: () => void = () => {};
@@ -57,9 +59,10 @@ export class Agent {
     policies: PolicyHolder;
     nodeKey: NodeKey;
     audit: AuditLog;
+    copy: SyslogCopy | undefined;
     sandboxes: readonly SandboxAvailability[];
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes } = parts;
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -67,6 +70,7 @@ export class Agent {
     this.policies = policies;
     this.nodeKey = nodeKey;
     this.audit = audit;
+    this.copy = copy;
     this.sandboxes = sandboxes;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
@@ -106,15 +110,24 @@ export class Agent {
     const policies = new PolicyHolder(config.policyFile, config.environment);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
-    const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
-    const sandboxes = await probeSandboxes([config.dataDir]);
-    let agent: Agent | undefined;
-    const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
-      event: (event) => agent?.event(event),
-      fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
-    });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes });
-    return agent;
+    const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
+    try {
+      const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), {
+        unixMs: () => Date.now(),
+        copy: (line) => copy?.send(line),
+      });
+      const sandboxes = await probeSandboxes([config.dataDir]);
+      let agent: Agent | undefined;
+      const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
+        event: (event) => agent?.event(event),
+        fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
+      });
+      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes });
+      return agent;
+    } catch (error) {
+      await copy?.close();
+      throw error;
+    }
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
@@ -163,6 +176,7 @@ export class Agent {
     await this.driver.close();
     this.records.close();
     this.audit.close();
+    await this.copy?.close();
   }
 
   /** What `info` shows, as Serf's stats: sections of texts. */

@@ -22,5 +22,7 @@ export interface AgentConfig {
   readonly dataDir: string;
   /** What happens to a command that cannot be recorded. */
   readonly auditOnFailure: OnAuditFailure;
+  /** Whether the system log gets a copy of each audit record. */
+  readonly auditSyslog: boolean;
   readonly join: readonly string[];
 }

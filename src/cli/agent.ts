@@ -38,6 +38,7 @@ export interface AgentOptions {
   readonly policy?: string;
   readonly dataDir?: string;
   readonly auditOnFailure: OnAuditFailure;
+  readonly auditSyslog?: boolean;
   readonly join?: readonly string[];
   readonly logLevel: LogLevel;
 }
@@ -87,6 +88,7 @@ function configFrom(options: AgentOptions): AgentConfig {
     policyFile: options.policy,
     dataDir: options.dataDir ?? dataDir(node),
     auditOnFailure: options.auditOnFailure,
+    auditSyslog: options.auditSyslog === true,
     join: options.join ?? [],
   };
 }

@@ -37,6 +37,7 @@ stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
         .choices(['refuse', 'run'])
         .default('refuse'),
     )
+    .option('--audit-syslog', 'copy each audit record to the system log (/dev/log), through logger(1)')
     .option('--join <host:port>', 'a member to join through (repeat)', repeat)
     .addOption(
       new Option('--log-level <level>', 'how much to say')
