@@ -35,7 +35,7 @@ Files:
   ~/.config/fanout/known_nodes      the node keys that you have met, as ssh's known_hosts
   ~/.config/fanout/selections.yaml  saved selections
   ~/.config/fanout/config.yaml      settings: "audit: { onFailure: refuse }" or warn
-  ~/.local/state/fanout/            your audit log, history, and records of the last runs, yours alone
+  ~/.local/state/fanout/            audit log, history, records of the last runs, yours alone
 
 "fanout help COMMAND" tells more about each command.`;
 
