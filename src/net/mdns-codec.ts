@@ -144,16 +144,16 @@ class Reader {
 
   name(): string {
     const labels: string[] = [];
-    let [resumeAt, jumps, bytes] = [-1, 0, 0];
+    let [part, resumeAt, jumps, bytes] = [this.at, -1, 0, 0];
     for (;;) {
-      const start = this.at;
       const length = this.u8();
       if (length === 0) break;
       if (length >= 0xc0) {
         const target = (length & 0x3f) * 2 ** 8 + this.u8();
         if (resumeAt < 0) resumeAt = this.at;
-        // Backwards only, as all who write names do: a name can then not contain itself.
-        if (target >= start || ++jumps > JUMPS_MAX) throw new DecodeError('mdns-loop');
+        // Before the part that refers to it, as all who write names do: a name can then not contain itself.
+        if (target >= part || ++jumps > JUMPS_MAX) throw new DecodeError('mdns-loop');
+        part = target;
         this.at = target;
         continue;
       }
