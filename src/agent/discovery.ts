@@ -16,9 +16,10 @@ import {
 import type { DiscoveryConfig } from './config.ts';
 import type { Log } from './log.ts';
 
-/** As Serf: ask at the start and then so often, and listen so long each time. */
+/** As Serf: ask at the start and then so often. */
 const ASK_EVERY_MS: Millis = 60_000;
-const LISTEN_MS: Millis = 1000;
+/** Serf listens for one second. A machine that is busy takes longer, and would be missed for a minute. */
+const LISTEN_MS: Millis = 5000;
 /** As Serf: who was found is joined when so long nobody else was. */
 const QUIET_MS: Millis = 100;
 const TTL_SECONDS = 120;
