@@ -1,9 +1,13 @@
 import type { Endpoint } from '../lib/net-address.ts';
+import type { Millis } from '../lib/time.ts';
 import type { Profile } from '../memberlist/config.ts';
 import type { ControlAddress } from '../net/control-address.ts';
 import type { OnAuditFailure } from '../runtime/node-audit.ts';
+import type { SerfTimings } from '../serf/serf-config.ts';
+import type { LogFormat, LogLevel } from './log.ts';
+import type { PendingSettings } from './settings/pending.ts';
 
-/** Everything an agent needs to know to start. The command line makes one from its flags. */
+/** Everything an agent needs to know to start. `settings/resolve.ts` makes one from files and flags. */
 export interface AgentConfig {
   readonly node: string;
   /** What to bind; port 0 picks a free one. */
@@ -13,8 +17,15 @@ export interface AgentConfig {
   readonly control: ControlAddress;
   /** Base64 of the cluster key; absent: gossip in clear. */
   readonly encryptKey: string | undefined;
+  /** Those of the tags file included. */
   readonly tags: ReadonlyMap<string, string>;
+  /** Where changed tags are kept. */
+  readonly tagsFile: string | undefined;
+  /** Serf's protocol, 4 or 5. */
+  readonly protocol: number;
   readonly profile: Profile;
+  readonly compression: boolean;
+  readonly timings: SerfTimings;
   /** Absent with a policy: the policy's. */
   readonly environment: string | undefined;
   /** Absent: this agent is a member that runs nothing. */
@@ -24,5 +35,39 @@ export interface AgentConfig {
   readonly auditOnFailure: OnAuditFailure;
   /** Whether the system log gets a copy of each audit record. */
   readonly auditSyslog: boolean;
+  /** Joined through at the start, or the agent stops. */
   readonly join: readonly string[];
+  readonly retryJoin: RetryJoinConfig;
+  readonly discovery: DiscoveryConfig | undefined;
+  readonly log: LogConfig;
+  readonly signals: SignalConfig;
+  readonly pending: PendingSettings;
+}
+
+export interface RetryJoinConfig {
+  readonly addresses: readonly string[];
+  readonly intervalMs: Millis;
+  /** Tries after the first one; 0: without end. */
+  readonly maxAttempts: number;
+}
+
+/** Multicast DNS. */
+export interface DiscoveryConfig {
+  readonly cluster: string;
+  /** Absent: the system's choice. */
+  readonly interface: string | undefined;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+}
+
+interface LogConfig {
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** Absent: not to the system log. */
+  readonly syslogFacility: string | undefined;
+}
+
+export interface SignalConfig {
+  readonly leaveOnTerminate: boolean;
+  readonly skipLeaveOnInterrupt: boolean;
 }
