@@ -45,8 +45,7 @@ old one stays in force), SIGINT leaves the cluster, SIGTERM stops at once.`,
 function settingOptions(): Option[] {
   return settingRows().flatMap(({ flag, kind, about, default: otherwise }) => {
     if (flag === undefined) return [];
-    const isShown = otherwise !== undefined && kind !== 'off';
-    const option = new Option(flag, isShown ? `${about} (default: ${otherwise})` : about);
+    const option = new Option(flag, otherwise === undefined ? about : `${about} (default: ${otherwise})`);
     return [kind === 'list' || kind === 'map' ? option.argParser(repeat) : option];
   });
 }

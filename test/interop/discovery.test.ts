@@ -139,6 +139,27 @@ describe.skipIf(probe === undefined)('discovery by multicast DNS, on a link of i
     expect(agent.log()).not.toContain('found');
   });
 
+  test('of a name all addresses are tried, the dead ones too', async () => {
+    link.hosts(1, [
+      '127.0.0.1 localhost',
+      '10.99.0.9 seeds.test',
+      '10.99.0.1 seeds.test',
+      '10.99.0.2 seeds.test',
+    ]);
+    await ours(0, 'first', '--bind=10.99.0.1:7950');
+    const second = await ours(
+      1,
+      'second',
+      '--bind=10.99.0.2:7951',
+      '--discover=other',
+      '--join=seeds.test:7950',
+    );
+    await sees('second', 'first', 'second');
+    // Nobody has the first of them, and at the last nobody listens.
+    for (const address of ['10.99.0.9:7950', '10.99.0.2:7950'])
+      expect(second.log()).toContain(`join: ${address}`);
+  });
+
   test('what a hostile neighbour sends is counted, and answers to no question are not followed', async () => {
     await ours(0, 'first', '--bind=10.99.0.1');
     const attack = `

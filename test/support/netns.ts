@@ -1,4 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Where ip-netns(8) looks for files that a namespace has in place of those in /etc. */
+const HOSTS = '/etc/netns';
 
 /** Machines with a network of their own between them, where this system gives such: root, and the kernel's namespaces. */
 export class Link {
@@ -39,8 +44,23 @@ export class Link {
     return ['ip', ['netns', 'exec', this.names[which], file, ...args]];
   }
 
+  /** Names of machines, for programs in the first or second namespace alone: they see this as their /etc/hosts. */
+  hosts(which: 0 | 1, lines: readonly string[]): void {
+    const folder = join(HOSTS, this.names[which]);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'hosts'), `${lines.join('\n')}\n`);
+  }
+
   remove(): void {
-    for (const name of this.names) ip('netns', 'del', name);
+    for (const name of this.names) {
+      ip('netns', 'del', name);
+      rmSync(join(HOSTS, name), { recursive: true, force: true });
+    }
+    try {
+      rmdirSync(HOSTS);
+    } catch {
+      // It was never made, or others have files there.
+    }
   }
 }
 

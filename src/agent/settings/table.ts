@@ -277,8 +277,7 @@ const SETTINGS = {
     ...serf,
     kind: 'off',
     flag: '--disable-compression',
-    about: 'do not compress what is told to the others',
-    default: 'true',
+    about: 'do not compress what is told to the others (in a file: enable_compression: false)',
   },
   broadcast_timeout: {
     ...serf,
