@@ -12,6 +12,7 @@ import { VERSION } from '../lib/version.ts';
 import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
+import { mayAnyoneAsk } from '../policy/queries.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
@@ -21,6 +22,7 @@ import type { SerfConfig } from '../serf/serf-config.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
+import { EventHandlers } from './event-handlers.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
 import type { Log, LogWatch } from './log.ts';
@@ -39,6 +41,7 @@ export class Agent {
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
   readonly sandboxes: readonly SandboxAvailability[];
+  readonly eventHandlers: EventHandlers;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -81,6 +84,16 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
+    this.eventHandlers = new EventHandlers({
+      ...config.handlers,
+      self: () => ({ name: config.node, tags: driver.serf.localTags }),
+      mayAnswer: (query) => this.mayAnswer(query),
+      respond: (query, payload) => driver.act((serf) => serf.queries.respond(query, payload)),
+      count: (name) => driver.serf.memberlist.counters.count(name),
+      now: () => driver.now(),
+      unixMs,
+      log,
+    });
     this.responder = new Responder({
       driver,
       gate,
@@ -106,11 +119,15 @@ export class Agent {
     const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
     const sandboxes = await probeSandboxes([config.dataDir]);
     let agent: Agent | undefined;
+    // That we have joined ourselves is news for a handler too.
+    const early: SerfEvent[] = [];
     const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
-      event: (event) => agent?.event(event),
+      event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
       fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
     });
     agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes });
+    agent.eventHandlers.announce();
+    for (const event of early) agent.event(event);
     return agent;
   }
 
@@ -156,6 +173,7 @@ export class Agent {
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
     this.runs.endAll();
+    await this.eventHandlers.stop();
     await this.responder.stop();
     await this.driver.close();
     this.audit.close();
@@ -166,6 +184,7 @@ export class Agent {
     const { serf } = this.driver;
     return {
       agent: { name: this.config.node, version: VERSION },
+      event_handlers: this.eventHandlers.stats(),
       counters: Object.fromEntries(
         serf.memberlist.counters.entries().map(([name, count]) => [name, String(count)]),
       ),
@@ -180,6 +199,12 @@ export class Agent {
       serf: serf.stats(),
       tags: Object.fromEntries(serf.localTags),
     };
+  }
+
+  /** The policy says whose queries are answered here. Without one it is Serf's way, where that was asked for. */
+  private mayAnswer(query: string): boolean {
+    const policy = this.policies.current;
+    return policy === undefined ? this.config.handlers.allowUnsignedQueries : mayAnyoneAsk(policy, query);
   }
 
   private joinOne(to: { host: string; port: number }): Promise<string | undefined> {
@@ -197,6 +222,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
+    this.eventHandlers.event(event);
     for (const listener of this.listeners) listener(event);
   }
 

@@ -1,6 +1,8 @@
 import type { Endpoint } from '../lib/net-address.ts';
+import type { Millis } from '../lib/time.ts';
 import type { Profile } from '../memberlist/config.ts';
 import type { ControlAddress } from '../net/control-address.ts';
+import type { HandlerLine } from '../runtime/handler-line.ts';
 
 /** Everything an agent needs to know to start. The command line makes one from its flags. */
 export interface AgentConfig {
@@ -20,4 +22,19 @@ export interface AgentConfig {
   readonly policyFile: string | undefined;
   readonly dataDir: string;
   readonly join: readonly string[];
+  readonly handlers: HandlerSettings;
+}
+
+/** What an agent runs for events and queries, and for signed commands that name a handler. */
+export interface HandlerSettings {
+  /** Of `--event-handler`. */
+  readonly lines: readonly HandlerLine[];
+  /** What is to be said about them at the start. */
+  readonly warnings: readonly string[];
+  /** A folder of handlers with manifests. */
+  readonly folder: string | undefined;
+  /** How long one script may take. */
+  readonly timeoutMs: Millis;
+  /** Without a policy: answer everybody's queries, as Serf does. */
+  readonly allowUnsignedQueries: boolean;
 }

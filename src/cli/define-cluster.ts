@@ -1,15 +1,18 @@
 import { type Command, Option } from 'commander';
 import { type Done, formatOption, repeat, rpcOption, sub, withSelection } from './define.ts';
+import { withHandlers } from './define-handlers.ts';
 
 /** Commands about the cluster and its agents. */
 export function defineCluster(program: Command, done: Done): void {
-  sub(
-    program,
-    'agent',
-    'run an agent on this machine',
-    `Runs an agent in the foreground: a member of the cluster, and, with --policy, one that carries out the
+  withHandlers(
+    sub(
+      program,
+      'agent',
+      'run an agent on this machine',
+      `Runs an agent in the foreground: a member of the cluster, and, with --policy, one that carries out the
 commands that its policy allows. SIGHUP reads the policy again (a bad one is reported and the old one
 stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
+    ),
   )
     .option('--node <name>', 'the name of this node, unique in the cluster (default: the host name)')
     .option('--bind <host:port>', 'the address to gossip on', '0.0.0.0:7946')

@@ -81,7 +81,11 @@ function compileDeny(rule: DenyRuleText, place: Place): DenyRule {
 }
 
 /** A rule that names nobody would never apply: dull for an allow rule, dangerous for a deny rule. */
-function checkNames(names: readonly string[], operators: ReadonlyMap<string, Operator>, place: Place): void {
+export function checkNames(
+  names: readonly string[],
+  operators: ReadonlyMap<string, Operator>,
+  place: Place,
+): void {
   const groups = [...operators.values()].flatMap((operator) =>
     operator.groups.map(({ group }) => `group:${group}`),
   );

@@ -275,6 +275,12 @@ const example = closed({
   cmd: text,
 });
 
+const query = closed({
+  name: v.pipe(text, v.minLength(1, 'is empty'), v.maxLength(128, 'is longer than 128 characters')),
+  from: v.optional(choice('any')),
+  operators: v.optional(v.pipe(list(text), v.minLength(1, 'is an empty list, so nobody could ask'))),
+});
+
 export type CommandText = v.InferOutput<typeof command>;
 export type RuleText = v.InferOutput<typeof allowRule> | v.InferOutput<typeof denyRule>;
 export type AllowRuleText = v.InferOutput<typeof allowRule>;
@@ -300,6 +306,7 @@ export const policySchema = closed({
     }),
   ),
   rules: list(rule),
+  queries: v.optional(list(query), []),
   examples: v.optional(
     closed({ allow: v.optional(list(example), []), deny: v.optional(list(example), []) }),
     { allow: [], deny: [] },
