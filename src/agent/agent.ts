@@ -12,9 +12,9 @@ import { VERSION } from '../lib/version.ts';
 import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
-import { mayAnyoneAsk } from '../policy/queries.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
+import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
@@ -22,9 +22,9 @@ import type { SerfConfig } from '../serf/serf-config.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
-import { EventHandlers } from './event-handlers.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
+import { Handlers } from './handlers.ts';
 import type { Log, LogWatch } from './log.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
@@ -41,7 +41,7 @@ export class Agent {
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
   readonly sandboxes: readonly SandboxAvailability[];
-  readonly eventHandlers: EventHandlers;
+  readonly handlers: Handlers;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -59,6 +59,7 @@ export class Agent {
     nodeKey: NodeKey;
     audit: AuditLog;
     sandboxes: readonly SandboxAvailability[];
+    loaded: ReadonlyMap<string, LoadedHandler>;
   }) {
     const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes } = parts;
     this.config = config;
@@ -84,21 +85,13 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
-    this.eventHandlers = new EventHandlers({
-      ...config.handlers,
-      self: () => ({ name: config.node, tags: driver.serf.localTags }),
-      mayAnswer: (query) => this.mayAnswer(query),
-      respond: (query, payload) => driver.act((serf) => serf.queries.respond(query, payload)),
-      count: (name) => driver.serf.memberlist.counters.count(name),
-      now: () => driver.now(),
-      unixMs,
-      log,
-    });
+    this.handlers = new Handlers(parts);
     this.responder = new Responder({
       driver,
       gate,
       sandboxes: () => sandboxes,
       hidePaths: [config.dataDir],
+      offers: (admission) => this.handlers.offers(admission),
       context: {
         nodeName: config.node,
         nodeKey,
@@ -114,6 +107,8 @@ export class Agent {
   /** Starts everything but the control socket. Throws FanoutError when something that was asked for cannot be had. */
   static async start(config: AgentConfig, log: Log, logWatch: LogWatch): Promise<Agent> {
     const policies = new PolicyHolder(config.policyFile, config.environment);
+    const { folder } = config.handlers;
+    const loaded = folder === undefined ? new Map() : loadHandlers(folder);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
     const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
@@ -125,8 +120,7 @@ export class Agent {
       event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
       fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
     });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes });
-    agent.eventHandlers.announce();
+    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes, loaded });
     for (const event of early) agent.event(event);
     return agent;
   }
@@ -159,8 +153,9 @@ export class Agent {
     this.driver.act((serf, now) => serf.leave(now));
   }
 
-  /** Reads the policy again. A bad one is reported and the old one stays in force. */
+  /** Reads the policy and the handlers again. What is bad is reported, and the old stays in force. */
   reloadPolicy(): void {
+    this.handlers.reload();
     try {
       this.policies.reload();
       this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
@@ -173,7 +168,7 @@ export class Agent {
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
     this.runs.endAll();
-    await this.eventHandlers.stop();
+    await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
     this.audit.close();
@@ -184,7 +179,7 @@ export class Agent {
     const { serf } = this.driver;
     return {
       agent: { name: this.config.node, version: VERSION },
-      event_handlers: this.eventHandlers.stats(),
+      event_handlers: this.handlers.stats(),
       counters: Object.fromEntries(
         serf.memberlist.counters.entries().map(([name, count]) => [name, String(count)]),
       ),
@@ -199,12 +194,6 @@ export class Agent {
       serf: serf.stats(),
       tags: Object.fromEntries(serf.localTags),
     };
-  }
-
-  /** The policy says whose queries are answered here. Without one it is Serf's way, where that was asked for. */
-  private mayAnswer(query: string): boolean {
-    const policy = this.policies.current;
-    return policy === undefined ? this.config.handlers.allowUnsignedQueries : mayAnyoneAsk(policy, query);
   }
 
   private joinOne(to: { host: string; port: number }): Promise<string | undefined> {
@@ -222,7 +211,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
-    this.eventHandlers.event(event);
+    this.handlers.event(event);
     for (const listener of this.listeners) listener(event);
   }
 

@@ -1,9 +1,11 @@
+import { utf8 } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { FilteredEvent } from '../rpc/event-filter.ts';
+import type { CommandScript } from '../runtime/command-spec.ts';
 import { type HandlerLine, handlerStats, timesFor } from '../runtime/handler-line.ts';
 import { Lanes, type Task } from '../runtime/lanes.ts';
-import { type RunningScript, type ScriptEnd, startScript } from '../runtime/shell-script.ts';
+import { type RunningScript, type ScriptEnd, SHELL, startScript } from '../runtime/shell-script.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import {
   type HandledEvent,
@@ -84,6 +86,23 @@ export class EventHandlers {
     }
   }
 
+  /** The line that answers a query of this name, for a question that was signed; undefined when there is none. */
+  scriptFor(
+    query: string,
+    payload: string,
+    about: Readonly<Record<string, string>>,
+  ): CommandScript | undefined {
+    const line = this.lineFor(query);
+    if (line === undefined) return undefined;
+    const event = { kind: 'query', ltime: 0, name: query, payload: utf8(payload) } as const;
+    return {
+      path: SHELL,
+      line: line.script,
+      variables: { ...handlerVariables(this.parts.self(), event), ...about },
+      input: handlerInput(event),
+    };
+  }
+
   event(event: SerfEvent): void {
     if (this.lines.length === 0 || !isTaken(event)) return;
     const name = event.kind === 'query' ? event.query.name : event.kind === 'user' ? event.name : '';
@@ -107,6 +126,18 @@ export class EventHandlers {
     const running = [...this.running];
     for (const script of running) script.kill();
     await Promise.all(running.map(({ ended }) => ended));
+  }
+
+  /** One that names the query goes before one for all queries, and that before one for everything. */
+  private lineFor(query: string): HandlerLine | undefined {
+    const isNamed = [
+      ['query', query],
+      ['query', ''],
+      ['*', ''],
+    ].map(([event, name]) =>
+      this.lines.find(({ filters }) => filters.some((one) => one.event === event && one.name === name)),
+    );
+    return isNamed.find((line) => line !== undefined);
   }
 
   private take(number: number, line: HandlerLine, event: TakenEvent): void {

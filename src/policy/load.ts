@@ -39,7 +39,7 @@ export function loadPolicy(text: string, file: string): Policy {
     cluster: output.cluster ?? '',
     operators,
     rules: compileRules(output, operators, place),
-    queries: compileQueries(output.queries, operators, place.at('queries')),
+    queries: compileQueries(output, operators, place.at('queries')),
     maxTtlSeconds: output.defaults?.maxTtl ?? MAX_TTL_SECONDS,
     maxTtlApprovedSeconds: Math.max(
       output.defaults?.maxTtlApproved ?? MAX_TTL_APPROVED_SECONDS,
@@ -52,7 +52,7 @@ export function loadPolicy(text: string, file: string): Policy {
 }
 
 /** The problem that comes first in the file. The others may well be its consequences. */
-function schemaError(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]): FanoutError {
+export function schemaError(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]): FanoutError {
   const problems = issues.map(({ message, path = [], expected }) => ({
     path: path.map(({ key }) => key as string | number) satisfies YamlPath,
     lines: message.split('\n'),

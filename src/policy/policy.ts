@@ -137,6 +137,8 @@ export interface QueryRule {
   readonly name: string;
   /** Names and `group:NAME` of those whose signed question is answered; undefined for every member's, signed or not. */
   readonly operators: readonly string[] | undefined;
+  /** The policy's defaults: what a handler that answers it may use. */
+  readonly surroundings: Surroundings;
 }
 
 /** A policy file, checked and compiled. Nothing in it changes; a new file makes a new one. */

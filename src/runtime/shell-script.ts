@@ -4,9 +4,14 @@ import type { Duplex } from 'node:stream';
 import { toHex } from '../lib/bytes.ts';
 import { TailBuffer } from '../lib/tail-buffer.ts';
 import type { Millis } from '../lib/time.ts';
+import type { CommandEnd, CommandScript, CommandSpec } from './command-spec.ts';
 import { coverInherited } from './inherited-descriptors.ts';
 import { killMarked } from './kill-tree.ts';
 import { MARKER_VARIABLE } from './launch.ts';
+import type { RunningCommand } from './process.ts';
+
+/** What runs a line. */
+export const SHELL = '/bin/sh';
 
 /**
  * The one place of fanout where a shell is started: for the lines of `--event-handler`, which the owner of this machine
@@ -17,8 +22,10 @@ import { MARKER_VARIABLE } from './launch.ts';
 /** As Serf: of what a script writes, the last 8 KiB are kept. */
 const OUTPUT_BYTES_MAX = 8192;
 const NO_SESSION = -1;
+/** The longest time that a timer can wait. */
+const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
 /** Joins both outputs in the order of their writes; the script itself is the shell's program, and sees the same shell. */
-const JOIN_OUTPUTS = 'exec /bin/sh -c "$1" 2>&1';
+const JOIN_OUTPUTS = `exec ${SHELL} -c "$1" 2>&1`;
 
 /** How a script ended. */
 export interface ScriptEnd {
@@ -26,6 +33,8 @@ export interface ScriptEnd {
   readonly cause: 'exit' | 'timeout' | 'cancelled' | 'failed';
   /** The exit code; null after a signal, or when nothing was started. */
   readonly code: number | null;
+  /** The signal that ended it. */
+  readonly signal: string | null;
   /** In a few words, '' for an exit with 0. */
   readonly problem: string;
   /** The last 8 KiB of stdout and stderr together. */
@@ -36,7 +45,7 @@ export interface ScriptEnd {
 
 export interface RunningScript {
   /** Kills it and everything that it started. */
-  kill(): void;
+  kill(cause?: 'timeout' | 'cancelled'): void;
   /** Settles when the script has ended and nobody holds its output any more. Never rejects. */
   readonly ended: Promise<ScriptEnd>;
 }
@@ -63,7 +72,41 @@ export function startScript(script: {
 
 function notStarted(error: unknown): ScriptEnd {
   const problem = `could not be started: ${error instanceof Error ? error.message : String(error)}`;
-  return { cause: 'failed', code: null, problem, output: new Uint8Array(0), outputBytes: 0 };
+  return { cause: 'failed', code: null, signal: null, problem, output: new Uint8Array(0), outputBytes: 0 };
+}
+
+/**
+ * Starts the line of an event handler as a command that an operator has signed. What it writes, the last 8 KiB of it, comes
+ * when it has ended.
+ */
+export function startScriptCommand(
+  { script, timeoutMs, outputBytesMax }: CommandSpec & { readonly script: CommandScript },
+  onOutput: (stream: 'stdout', chunk: Uint8Array) => void,
+): RunningCommand {
+  const startedAt = performance.now();
+  const running = startScript({ ...script, timeoutMs: Math.min(timeoutMs, TIMER_MS_MAX) });
+  let timer: NodeJS.Timeout | undefined;
+  const nothing = (): void => {};
+  const ended = running.ended.then((end): CommandEnd => {
+    clearTimeout(timer);
+    const { cause, code, signal, problem } = end;
+    if (cause === 'failed') return { kind: 'failed', reason: `its script ${problem}`, hint: '' };
+    const output = end.output.subarray(0, outputBytesMax);
+    if (output.length > 0) onOutput('stdout', output);
+    const durationMs = performance.now() - startedAt;
+    return { kind: 'ended', code, signal, cause, durationMs, stdoutBytes: output.length, stderrBytes: 0 };
+  });
+  return {
+    pause: nothing,
+    resume: nothing,
+    limitTo: (limitMs) => {
+      clearTimeout(timer);
+      const leftMs = Math.max(0, startedAt + limitMs - performance.now());
+      timer = setTimeout(() => running.kill('timeout'), Math.min(leftMs, TIMER_MS_MAX));
+    },
+    kill: (cause) => running.kill(cause),
+    ended,
+  };
 }
 
 class Script implements RunningScript {
@@ -79,7 +122,7 @@ class Script implements RunningScript {
     this.ended = new Promise((resolve) => {
       this.settle = resolve;
     });
-    this.child = spawn('/bin/sh', ['-c', JOIN_OUTPUTS, '/bin/sh', script.line], {
+    this.child = spawn(SHELL, ['-c', JOIN_OUTPUTS, SHELL, script.line], {
       // A session of its own, by which it is found again.
       detached: true,
       env: { ...process.env, ...script.variables, [MARKER_VARIABLE]: marker },
@@ -102,8 +145,8 @@ class Script implements RunningScript {
     });
   }
 
-  kill(): void {
-    this.end('cancelled');
+  kill(cause: 'timeout' | 'cancelled' = 'cancelled'): void {
+    this.end(cause);
   }
 
   private end(cause: 'timeout' | 'cancelled'): void {
@@ -129,6 +172,6 @@ class Script implements RunningScript {
             : code === 0
               ? ''
               : `exit status ${code}`;
-    return { cause, code, problem, output: output.tail(), outputBytes: output.totalBytes };
+    return { cause, code, signal, problem, output: output.tail(), outputBytes: output.totalBytes };
   }
 }
