@@ -42,6 +42,7 @@ type Define = (program: Command, done: Done, rest: readonly string[] | undefined
 
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
+const handlers = async (): Promise<Define> => (await import('./define-handlers.ts')).defineHandlers;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 /** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
@@ -56,6 +57,8 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   keygen: keys,
   operator: keys,
   policy: keys,
+  run: handlers,
+  handlers,
   plan: records,
   show: records,
   last: records,
@@ -84,7 +87,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [cluster, keys, records] : [part];
+    const parts = part === undefined ? [cluster, keys, records, handlers] : [part];
     for (const load of parts) (await load())(program, done, rest);
     await program.parseAsync([...own], { from: 'user' });
     return code;
