@@ -75,7 +75,7 @@ const TYPES = ['text', 'number', 'boolean', 'null', 'any'] as const;
 export type Shape = (typeof TYPES)[number] | readonly [Shape] | { readonly [key: string]: Shape };
 
 const shapeSchema = v.lazy((input) => {
-  if (Array.isArray(input)) return v.tuple([shape], 'must be a list with the one shape of its items');
+  if (Array.isArray(input)) return v.strictTuple([shape], 'must be a list with the one shape of its items');
   return typeof input === 'object' && input !== null ? mapOf(shape) : choice(...TYPES);
 });
 

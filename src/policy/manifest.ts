@@ -171,7 +171,7 @@ function asConfig<T>(read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof FanoutError) || error.code !== 'POLICY_INVALID') throw error;
-    const { message, hint, cause } = error;
-    throw new FanoutError('CONFIG', message, { cause, ...(hint === undefined ? {} : { hint }) });
+    const { message, hint = 'Compare it with one that works: fanout handlers show disk', cause } = error;
+    throw new FanoutError('CONFIG', message, { hint, cause });
   }
 }

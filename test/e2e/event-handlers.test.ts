@@ -66,7 +66,7 @@ describe.skipIf(!HAS_SERF)('a query of the real Serf', () => {
     try {
       for (const { name } of cluster.agents) await real.sees(name, 'alive');
       const responses = async (query: string): Promise<unknown> => {
-        const { stdout } = await real.cli('query', '-timeout', '3s', '-format', 'json', query);
+        const { stdout } = await real.cli('query', '-timeout', '6s', '-format', 'json', query);
         return (JSON.parse(stdout) as { Responses: unknown }).Responses;
       };
       expect(await responses('load')).toEqual({ named: 'ran\n', open: 'ran\n' });

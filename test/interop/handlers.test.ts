@@ -93,7 +93,7 @@ describe.skipIf(!HAS_SERF)('the same handler under the real Serf and under ours'
   });
 
   test('queries, and both answers', async () => {
-    const asked = await real.cli('query', '-timeout', '4s', '-format', 'json', 'load', 'please');
+    const asked = await real.cli('query', '-timeout', '8s', '-format', 'json', 'load', 'please');
     expect(JSON.parse(asked.stdout)).toEqual({
       Acks: expect.arrayContaining(['real1', 'ours1']),
       Responses: { real1: 'answer of web\n', ours1: 'answer of web\n' },
@@ -103,7 +103,7 @@ describe.skipIf(!HAS_SERF)('the same handler under the real Serf and under ours'
 
   test('an answer that is too long and a handler that fails are silence, here as there', async () => {
     for (const name of ['much', 'bad']) {
-      const asked = await real.cli('query', '-timeout', '2s', '-format', 'json', name);
+      const asked = await real.cli('query', '-timeout', '5s', '-format', 'json', name);
       const { Responses } = JSON.parse(asked.stdout) as { Responses: Record<string, string> };
       // The handler for everything answers; of the two lines the first answer counts.
       expect(Object.keys(Responses).sort()).toEqual(['ours1', 'real1']);
