@@ -102,5 +102,4 @@ export const testSchema = v.pipe(
   v.maxLength(TEST_CASES_MAX, `has more than ${TEST_CASES_MAX} cases`),
 );
 
-export type ManifestText = v.InferOutput<typeof manifestSchema>;
 export type TestCase = v.InferOutput<typeof testSchema>[number];

@@ -34,7 +34,7 @@ export interface Manifest {
 }
 
 /** A value that was given for a path: the real path has to be within the pattern too. */
-export interface ParameterPath {
+interface ParameterPath {
   readonly path: string;
   readonly accepts: (realPath: string) => boolean;
   readonly pattern: string;
