@@ -94,7 +94,7 @@ export function runHandler(
   const filled = known === undefined ? undefined : fillCommand(known.manifest, param);
   if (filled?.kind === 'refused') {
     throw new FanoutError('USAGE', `handler "${name}": ${filled.reason}`, {
-      hint: `Nothing was sent. fanout handlers show ${name}`,
+      hint: `Nothing was sent. "fanout handlers show ${name}" tells what it takes; nodes that have another one of this name: fanout "handler:${name} ..."`,
     });
   }
   return run({ words: [], rest: [`handler:${name}`, ...param], options });

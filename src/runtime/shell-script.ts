@@ -24,6 +24,8 @@ const OUTPUT_BYTES_MAX = 8192;
 const NO_SESSION = -1;
 /** The longest time that a timer can wait. */
 const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
+/** What only the agent says: not even a shell from which the agent was started can say who signed a question. */
+const NOBODY_ASKED = { FANOUT_REQUEST_ID: undefined, FANOUT_OPERATOR: undefined, FANOUT_DEADLINE: undefined };
 /** Joins both outputs in the order of their writes; the script itself is the shell's program, and sees the same shell. */
 const JOIN_OUTPUTS = `exec ${SHELL} -c "$1" 2>&1`;
 
@@ -125,7 +127,7 @@ class Script implements RunningScript {
     this.child = spawn(SHELL, ['-c', JOIN_OUTPUTS, SHELL, script.line], {
       // A session of its own, by which it is found again.
       detached: true,
-      env: { ...process.env, ...script.variables, [MARKER_VARIABLE]: marker },
+      env: { ...process.env, ...NOBODY_ASKED, ...script.variables, [MARKER_VARIABLE]: marker },
       stdio: coverInherited(['pipe', 'pipe', 'pipe']),
     });
     const timer = setTimeout(() => this.end('timeout'), script.timeoutMs);

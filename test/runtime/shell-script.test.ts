@@ -18,6 +18,19 @@ test('a script has its variables, its input and a shell that is called as Serf c
   expect(end).toMatchObject({ cause: 'exit', code: 0, problem: '' });
 });
 
+test('who asked is what the agent says, not what stands in its own environment', async () => {
+  process.env.FANOUT_OPERATOR = 'mallory';
+  process.env.FANOUT_RPC_ADDR = 'kept';
+  try {
+    const line = `echo "\${FANOUT_OPERATOR-nobody} $FANOUT_RPC_ADDR"`;
+    expect(text(await run(line))).toBe('nobody kept\n');
+    expect(text(await run(line, { variables: { FANOUT_OPERATOR: 'alice' } }))).toBe('alice kept\n');
+  } finally {
+    delete process.env.FANOUT_OPERATOR;
+    delete process.env.FANOUT_RPC_ADDR;
+  }
+});
+
 test('both outputs come in the order of their writes', async () => {
   const end = await run('for i in 1 2 3 4 5; do echo out$i; echo err$i >&2; done');
   expect(text(end)).toBe([1, 2, 3, 4, 5].map((i) => `out${i}\nerr${i}\n`).join(''));
