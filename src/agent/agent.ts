@@ -15,7 +15,9 @@ import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
 import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
+import { NodeAudit } from '../runtime/node-audit.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
+import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
@@ -47,6 +49,8 @@ export class Agent {
   private readonly responder: Responder;
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
+  private readonly copy: SyslogCopy | undefined;
+  private readonly records: NodeAudit;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
   private markGone: () => void = () => {};
 
@@ -58,10 +62,11 @@ export class Agent {
     policies: PolicyHolder;
     nodeKey: NodeKey;
     audit: AuditLog;
+    copy: SyslogCopy | undefined;
     sandboxes: readonly SandboxAvailability[];
     loaded: ReadonlyMap<string, LoadedHandler>;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes } = parts;
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -69,11 +74,14 @@ export class Agent {
     this.policies = policies;
     this.nodeKey = nodeKey;
     this.audit = audit;
+    this.copy = copy;
     this.sandboxes = sandboxes;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
+    const { auditOnFailure: onFailure } = config;
+    this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -95,10 +103,9 @@ export class Agent {
       context: {
         nodeName: config.node,
         nodeKey,
-        audit,
+        audit: this.records,
         unixMs,
         randomBytes: (length) => randomBytes(length),
-        warn: (text) => log.warn(text),
       },
       log,
     });
@@ -111,18 +118,27 @@ export class Agent {
     const loaded = folder === undefined ? new Map() : loadHandlers(folder);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
-    const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
-    const sandboxes = await probeSandboxes([config.dataDir]);
-    let agent: Agent | undefined;
-    // That we have joined ourselves is news for a handler too.
-    const early: SerfEvent[] = [];
-    const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
-      event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
-      fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
-    });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes, loaded });
-    for (const event of early) agent.event(event);
-    return agent;
+    const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
+    try {
+      const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), {
+        unixMs: () => Date.now(),
+        copy: (line) => copy?.send(line),
+      });
+      const sandboxes = await probeSandboxes([config.dataDir]);
+      let agent: Agent | undefined;
+      // That we have joined ourselves is news for a handler too.
+      const early: SerfEvent[] = [];
+      const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
+        event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
+        fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
+      });
+      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes, loaded });
+      for (const event of early) agent.event(event);
+      return agent;
+    } catch (error) {
+      await copy?.close();
+      throw error;
+    }
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
@@ -171,7 +187,9 @@ export class Agent {
     await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
+    this.records.close();
     this.audit.close();
+    await this.copy?.close();
   }
 
   /** What `info` shows, as Serf's stats: sections of texts. */
@@ -250,7 +268,8 @@ function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: num
   const replay = new ReplayCache();
   const policy = policies.current;
   if (policy === undefined) return replay;
-  const windowMs = (policy.maxTtlSeconds + 2 * policy.clockSkewSeconds) * 1000;
+  // What others have approved is valid for longer.
+  const windowMs = (policy.maxTtlApprovedSeconds + 2 * policy.clockSkewSeconds) * 1000;
   for (const id of audit.recentRequestIds(unixMs - windowMs)) {
     // Full is safe: a full cache refuses every command until the first of these is over.
     if (replay.full) break;

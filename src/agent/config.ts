@@ -3,6 +3,7 @@ import type { Millis } from '../lib/time.ts';
 import type { Profile } from '../memberlist/config.ts';
 import type { ControlAddress } from '../net/control-address.ts';
 import type { HandlerLine } from '../runtime/handler-line.ts';
+import type { OnAuditFailure } from '../runtime/node-audit.ts';
 
 /** Everything an agent needs to know to start. The command line makes one from its flags. */
 export interface AgentConfig {
@@ -21,6 +22,10 @@ export interface AgentConfig {
   /** Absent: this agent is a member that runs nothing. */
   readonly policyFile: string | undefined;
   readonly dataDir: string;
+  /** What happens to a command that cannot be recorded. */
+  readonly auditOnFailure: OnAuditFailure;
+  /** Whether the system log gets a copy of each audit record. */
+  readonly auditSyslog: boolean;
   readonly join: readonly string[];
   readonly handlers: HandlerSettings;
 }

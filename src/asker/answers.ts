@@ -4,8 +4,7 @@ import { AskerChannel, type AskerFrame, type NodeFrame } from '../identity/seale
 import type { ByteStream } from '../lib/byte-stream.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
-import type { Millis } from '../lib/time.ts';
-import { Turns } from './turns.ts';
+import type { Turns } from './turns.ts';
 
 export interface AnswersOptions {
   readonly environment: string;
@@ -15,7 +14,8 @@ export interface AnswersOptions {
   readonly isTarget: (node: string) => boolean;
   /** Whether a node that is no target may answer all the same: one that joined since, and is meant as well. */
   readonly mayJoin: (node: string) => boolean;
-  readonly now: () => Millis;
+  /** What comes is looked at in turns. */
+  readonly turns: Turns;
 }
 
 /** What the streams of a run tell about its nodes. */
@@ -50,12 +50,10 @@ export class Answers {
   /** Who has greeted in this run, and with which key. */
   private readonly greeted = new Map<string, { identity: Uint8Array; answer: Answer }>();
   private readonly firstSeen = new Set<string>();
-  private readonly turns: Turns;
 
   constructor(options: AnswersOptions, listener: AnswersListener) {
     this.options = options;
     this.listener = listener;
-    this.turns = new Turns(options.now);
   }
 
   /** Takes a stream that claims to be a node's answer. */
@@ -80,7 +78,7 @@ export class Answers {
   /** Looks at what came when it is its turn, in the order in which it came. */
   private inTurn(answer: Answer, work: () => void): void {
     answer.waiting++;
-    const isDone = this.turns.run(() => {
+    const isDone = this.options.turns.run(() => {
       answer.waiting--;
       work();
       if (answer.waiting === 0 && !answer.isHeldBack) answer.stream.resume();

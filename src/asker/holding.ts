@@ -1,5 +1,5 @@
 import { type Millis, NEVER } from '../lib/time.ts';
-import type { RunState } from '../run/model.ts';
+import type { RunEvent, RunState } from '../run/model.ts';
 import {
   gatheredAt,
   isGathered,
@@ -39,6 +39,9 @@ export interface HoldingOptions {
 /** A longer timer would fire at once: it looks in between and waits on. */
 const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
 
+/** Events after which those who are held are still held. */
+const UNREMARKABLE: readonly RunEvent['kind'][] = ['output', 'acked', 'started', 'deadline'];
+
 const NO_PLAN: RolloutPlan = {
   batch: undefined,
   batchSleepMs: 0,
@@ -55,6 +58,7 @@ export class Holding {
   private rollout: Rollout;
   private shown: RolloutPhase | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private hasLetGo = false;
 
   constructor(options: HoldingOptions, actions: HoldingActions) {
     this.options = options;
@@ -71,6 +75,17 @@ export class Holding {
     const { confirm, rollout, run } = this.options;
     if (rollout !== undefined) return false;
     return confirm === undefined || this.answer === 'yes' || run().targets.size <= confirm.above;
+  }
+
+  /**
+   * Something has happened in the run. Most of it lets nobody go who was held before, and a run of ten thousand targets must
+   * not be walked for each.
+   */
+  heard(kind: RunEvent['kind']): void {
+    if (this.isOpen || UNREMARKABLE.includes(kind)) return;
+    // Without a plan, only whoever accepts late is still to be let go.
+    if (this.hasLetGo && this.options.rollout === undefined && kind !== 'accepted') return;
+    this.step();
   }
 
   /** Looks at the run anew. Call it at each change; it comes back by itself when only time passes. */
@@ -101,6 +116,7 @@ export class Holding {
   }
 
   private advance(now: Millis): Millis {
+    this.hasLetGo = true;
     const before = this.rollout.begun;
     const step = stepRollout(this.rollout, this.options.run(), now);
     this.rollout = step.rollout;

@@ -7,6 +7,7 @@ import { isFinal, type RunEvent, type RunState, reduceRun, startRun } from '../r
 import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
 import { Answers } from './answers.ts';
 import { type Confirmation, Holding } from './holding.ts';
+import { Turns } from './turns.ts';
 
 /** After a stop, how long a node has to confirm that what it ran is dead. A node kills within 2 s. */
 const GRACE_MS: Millis = 4000;
@@ -17,8 +18,6 @@ const GRACE_MS: Millis = 4000;
 const BATCH_SLACK_MS: Millis = 3000;
 /** How often a held node hears that it is still wanted. It waits a minute. */
 const HOLD_EVERY_MS: Millis = 20_000;
-/** Events that let nobody go who was held before. */
-const UNREMARKABLE: readonly RunEvent['kind'][] = ['output', 'acked', 'started', 'deadline'];
 /** The longest that a timer can wait. */
 const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
 
@@ -40,6 +39,8 @@ export interface RunSessionOptions {
   readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
   /** Calls back when the reader has caught up. */
   readonly onReaderReady: (listener: () => void) => void;
+  /** A node has ended, under its signature. Tells what is wrong with its audit log, '' when nothing. */
+  readonly onSignedEnd?: ((node: string, end: Extract<NodeFrame, { kind: 'end' }>) => string) | undefined;
   /** The rollout is somewhere else now. */
   readonly onPhase?: ((phase: RolloutPhase) => void) | undefined;
 }
@@ -50,6 +51,8 @@ export class RunSession {
   readonly ended: Promise<RunState>;
   private readonly options: RunSessionOptions;
   private readonly answers: Answers;
+  /** Whatever comes a thousand at a time takes turns here with the keys and the timers. */
+  readonly turns: Turns;
   /** Undefined: whoever accepts goes at once. */
   private readonly holding: Holding | undefined;
   private state: RunState;
@@ -69,8 +72,9 @@ export class RunSession {
     this.ended = new Promise((resolve) => {
       this.finish = resolve;
     });
+    this.turns = new Turns(options.now);
     this.answers = new Answers(
-      { ...options, isTarget: (node) => this.state.targets.has(node) },
+      { ...options, turns: this.turns, isTarget: (node) => this.state.targets.has(node) },
       {
         joinedLate: (node) => this.apply({ kind: 'joined-late', node }),
         frame: (node, frame, isFirstSeen) => this.frame(node, frame, isFirstSeen),
@@ -149,7 +153,7 @@ export class RunSession {
           this.isDeadlineMoved = false;
           this.setDeadline(Math.round(now() - this.state.startedAt) + options.timeoutMs);
         },
-        release: (node) => this.release(node),
+        release: (node) => void this.turns.run(() => this.release(node)),
         halt: (reason) => this.halt(reason),
         asking: (isAsking) => this.pause(isAsking),
         phase: (phase) => {
@@ -190,7 +194,9 @@ export class RunSession {
         break;
       case 'end': {
         const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = frame;
-        this.apply({ kind: 'ended', node, code, signal, cause, durationMs, stdoutBytes, stderrBytes });
+        const auditProblem = this.options.onSignedEnd?.(node, frame) ?? '';
+        const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
+        this.apply({ kind: 'ended', node, ...facts, ...(auditProblem === '' ? {} : { auditProblem }) });
         break;
       }
     }
@@ -227,7 +233,7 @@ export class RunSession {
 
   private holdOn(): void {
     for (const { name, state } of this.state.targets.values()) {
-      if (state === 'accepted') this.answers.send(name, { kind: 'hold' });
+      if (state === 'accepted') this.turns.run(() => this.answers.send(name, { kind: 'hold' }));
     }
   }
 
@@ -290,7 +296,7 @@ export class RunSession {
     this.state = reduceRun(this.state, event, this.options.now());
     const isReady = this.options.onEvent(this.state, event, data);
     if (this.state.phase === 'ended') this.end();
-    else if (this.holding?.isOpen === false && !UNREMARKABLE.includes(event.kind)) this.holding.step();
+    else this.holding?.heard(event.kind);
     return isReady;
   }
 

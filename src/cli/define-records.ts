@@ -82,6 +82,10 @@ search and save them. "fanout" alone on a terminal does the same. ? shows the ke
     .option('-s, --select <selection>', 'the selection to begin with', repeat)
     .option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)")
     .option('--ascii', 'draw with ASCII alone')
+    .option(
+      '--screen-reader',
+      'lines instead of a live screen, and keys by name (also with TERM=dumb or INK_SCREEN_READER=true)',
+    )
     .option('--color <when>', 'colours: auto, always, never', 'auto')
     .addOption(rpcOption())
     .action((options) => done(import('./ui.ts').then(({ ui }) => ui(options))));

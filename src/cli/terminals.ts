@@ -22,8 +22,13 @@ export function terminals(choice: ColourChoice): Terminals {
 }
 
 /** Whether somebody sits there who can be asked: a terminal at both ends, and no build machine. */
-export function isInteractive(): boolean {
-  const { CI, TERM } = process.env;
+export function isAttended(): boolean {
+  const { CI } = process.env;
   const isBuild = CI !== undefined && CI !== '' && CI !== 'false';
-  return process.stdin.isTTY === true && process.stdout.isTTY === true && TERM !== 'dumb' && !isBuild;
+  return process.stdin.isTTY === true && process.stdout.isTTY === true && !isBuild;
+}
+
+/** The same, and the terminal can do more than print. */
+export function isInteractive(): boolean {
+  return isAttended() && process.env.TERM !== 'dumb';
 }

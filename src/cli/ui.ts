@@ -1,19 +1,20 @@
 import type { SelectionFlags } from '../asker/select.ts';
 import { FanoutError } from '../lib/errors.ts';
-import { type ColourChoice, isInteractive, wantsColours } from './terminals.ts';
+import { type ColourChoice, isAttended, wantsColours } from './terminals.ts';
 
 export interface UiOptions extends SelectionFlags {
   readonly identity?: string;
   readonly rpcAddr?: string;
   readonly ascii?: boolean;
+  readonly screenReader?: boolean;
   readonly color: string;
 }
 
 /** The interactive session. Nothing of Ink is loaded before it is certain that there is a terminal. */
 export async function ui(options: UiOptions): Promise<number> {
-  if (!isInteractive()) {
+  if (!isAttended()) {
     throw new FanoutError('USAGE', 'the session needs a terminal at both ends', {
-      hint: 'In scripts, name the command: fanout "uptime" --tag role=web. (CI and TERM=dumb count as no terminal.)',
+      hint: 'In scripts, name the command: fanout "uptime" --tag role=web. (CI counts as no terminal.)',
     });
   }
   if (!['auto', 'always', 'never'].includes(options.color)) {
@@ -21,11 +22,14 @@ export async function ui(options: UiOptions): Promise<number> {
   }
   const selector = await selectionOf(options);
   const hasColours = wantsColours(options.color as ColourChoice, true);
+  const isSpoken =
+    options.screenReader === true || process.env.INK_SCREEN_READER === 'true' || process.env.TERM === 'dumb';
   const { runSession } = await import('../tui/session.ts');
   return runSession({
     selector,
     hasColours,
     ascii: options.ascii === true,
+    isSpoken,
     ...(options.identity === undefined ? {} : { identity: options.identity }),
     ...(options.rpcAddr === undefined ? {} : { rpcAddr: options.rpcAddr }),
   });

@@ -3,7 +3,7 @@ import type { Decision } from '../policy/decide.ts';
 import type { SandboxProfile, Surroundings } from '../policy/policy.ts';
 import { type CommandSource, type Offers, sourceOf } from './command-source.ts';
 import type { CommandSpec, SandboxAvailability } from './command-spec.ts';
-import type { AnsweredAdmission } from './job.ts';
+import type { AnsweredAdmission } from './gate.ts';
 import { checkRealPaths } from './resolve-program.ts';
 import { resolveUser } from './run-as.ts';
 

@@ -15,12 +15,12 @@ import { SessionRuns } from './drivers/runs.ts';
 import { isRunning } from './model/go.ts';
 import type { Effect, Message } from './model/messages.ts';
 import { initialState, type SessionState } from './model/state.ts';
+import { keysOfLine } from './model/typed-line.ts';
 import { update } from './model/update.ts';
-import { draw } from './screens/draw.ts';
-import { Canvas } from './terminal/canvas.tsx';
 import { runPager } from './terminal/child.ts';
-import { Painter } from './terminal/painter.ts';
-import { Terminal } from './terminal/terminal.ts';
+import type { Display, DisplayHandlers } from './terminal/display.ts';
+import { LiveDisplay } from './terminal/live-display.ts';
+import { SpokenDisplay } from './terminal/spoken-display.ts';
 
 /** Between two frames: while somebody types, and while only a run goes on. */
 const FRAME_MS: Millis = 30;
@@ -38,6 +38,8 @@ export interface SessionOptions {
   readonly selector: string;
   readonly hasColours: boolean;
   readonly ascii: boolean;
+  /** Lines instead of a live screen. */
+  readonly isSpoken: boolean;
   readonly identity?: string;
   readonly rpcAddr?: string;
 }
@@ -51,10 +53,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
 
 /** The edge of the session: keys and news become messages, effects become deeds, states become frames. */
 class Session {
-  private readonly options: SessionOptions;
-  private readonly terminal: Terminal;
-  private readonly canvas: Canvas;
-  private readonly painter = new Painter();
+  private readonly display: Display;
   private readonly cluster: ClusterWatch;
   private readonly runs: SessionRuns;
   private state: SessionState;
@@ -66,24 +65,27 @@ class Session {
   private isOver = false;
 
   constructor(options: SessionOptions, asker: Awaited<ReturnType<typeof openAsker>>) {
-    this.options = options;
-    this.canvas = new Canvas(options.hasColours);
-    this.terminal = new Terminal({
+    const handlers: DisplayHandlers = {
       keys: (events) => {
         for (const key of events) this.dispatch({ kind: 'key', key });
         this.drawSoon(0);
       },
+      line: (text) => {
+        for (const key of keysOfLine(this.state, text)) this.dispatch({ kind: 'key', key });
+        this.drawSoon(0);
+      },
       resized: () => {
-        const { columns, rows } = this.terminal;
-        this.painter.forget();
+        const { columns, rows } = this.display;
+        this.display.forget();
         this.dispatch({ kind: 'resize', columns, rows });
       },
       returned: () => this.redraw(),
       ended: () => this.quit(false),
-    });
+    };
+    this.display = options.isSpoken ? new SpokenDisplay(handlers) : new LiveDisplay(handlers, options);
     this.state = initialState({
-      columns: this.terminal.columns,
-      rows: this.terminal.rows,
+      columns: this.display.columns,
+      rows: this.display.rows,
       now: performance.now(),
       unixMs: Date.now(),
       zoneMinutes: -new Date().getTimezoneOffset(),
@@ -104,7 +106,7 @@ class Session {
     const crashed = (error: unknown): void => this.crash(error);
     process.on('uncaughtException', crashed);
     process.on('unhandledRejection', crashed);
-    this.terminal.enter();
+    this.display.enter();
     this.draw();
     this.loadHistory();
     void this.loadSelections();
@@ -189,7 +191,7 @@ class Session {
       case 'redraw':
         return this.redraw();
       case 'suspend':
-        return this.terminal.suspend();
+        return this.display.suspend();
       case 'quit':
         return this.quit(true);
     }
@@ -228,15 +230,13 @@ class Session {
     if (this.isOver) return;
     this.drawnAt = performance.now();
     // A terminal that is behind, such as a slow line, gets the next frame instead of all between.
-    if (this.terminal.isBehind) return this.drawSoon(STREAM_FRAME_MS);
-    const frame = draw(this.state, { ascii: this.options.ascii });
-    const lines = this.canvas.lines(frame, this.state.columns);
-    this.terminal.write(this.painter.paint(lines, frame.cursor));
+    if (this.display.isBehind) return this.drawSoon(STREAM_FRAME_MS);
+    this.display.show(this.state);
   }
 
   private redraw(): void {
-    this.painter.forget();
-    const { columns, rows } = this.terminal;
+    this.display.forget();
+    const { columns, rows } = this.display;
     this.dispatch({ kind: 'resize', columns, rows });
     this.drawSoon(0);
   }
@@ -323,7 +323,7 @@ class Session {
     if (outputs === undefined) return;
     const command = process.env.PAGER ?? 'less';
     let hasRun = true;
-    await this.terminal.handOver(async () => {
+    await this.display.handOver(async () => {
       hasRun = await runPager(command, linesOf(outputs, node));
     });
     if (!hasRun)
@@ -336,8 +336,7 @@ class Session {
     this.isOver = true;
     clearTimeout(this.clock);
     clearTimeout(this.drawTimer);
-    this.terminal.close();
-    this.canvas.close();
+    this.display.close();
     const { isRunning: mustStop } = this.runs;
     if (mustStop && canWait) process.stderr.write('fanout: stopping what runs ...\n');
     const wait = canWait ? FINISH_MS : 0;
@@ -369,7 +368,7 @@ class Session {
 
   private crash(error: unknown): void {
     this.isOver = true;
-    this.terminal.close();
+    this.display.close();
     process.stderr.write(
       `fanout: a bug in fanout itself: ${error instanceof Error ? error.stack : String(error)}\n`,
     );

@@ -1,4 +1,5 @@
-import { type KeyEvent, KeyParser } from './keys.ts';
+import type { DisplayHandlers } from './display.ts';
+import { KeyParser } from './keys.ts';
 
 const ENTER = '\u001b[?1049h\u001b[?2004h\u001b[?25l';
 const LEAVE = '\u001b[?2026l\u001b[0m\u001b[?25h\u001b[?2004l\u001b[?1049l';
@@ -6,21 +7,12 @@ const LEAVE = '\u001b[?2026l\u001b[0m\u001b[?25h\u001b[?2004l\u001b[?1049l';
 const ESCAPE_MS = 40;
 const NOT_STOPPED_MS = 100;
 
-export interface TerminalHandlers {
-  readonly keys: (events: readonly KeyEvent[]) => void;
-  readonly resized: () => void;
-  /** The terminal is ours again after a suspension: what it shows is unknown. */
-  readonly returned: () => void;
-  /** The terminal is gone, or somebody has asked the process to end. */
-  readonly ended: () => void;
-}
-
 /**
  * The real terminal: raw mode, the alternate screen, bracketed paste. However the session ends, `leave` puts everything back,
  * once; it also runs when the process exits in any other way.
  */
 export class Terminal {
-  private readonly handlers: TerminalHandlers;
+  private readonly handlers: DisplayHandlers;
   private readonly parser = new KeyParser();
   private isEntered = false;
   private isHandedOver = false;
@@ -32,7 +24,7 @@ export class Terminal {
   private readonly onExit = (): void => this.leave();
   private readonly onContinue = (): void => this.comeBack();
 
-  constructor(handlers: TerminalHandlers) {
+  constructor(handlers: DisplayHandlers) {
     this.handlers = handlers;
   }
 
