@@ -14,6 +14,7 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
+import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
 import { SyslogCopy } from '../runtime/syslog-copy.ts';
@@ -26,6 +27,7 @@ import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
+import { Handlers } from './handlers.ts';
 import type { Log, LogWatch } from './log.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
@@ -43,6 +45,7 @@ export class Agent {
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
   readonly sandboxes: readonly SandboxAvailability[];
+  readonly handlers: Handlers;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -65,6 +68,7 @@ export class Agent {
     audit: AuditLog;
     copy: SyslogCopy | undefined;
     sandboxes: readonly SandboxAvailability[];
+    loaded: ReadonlyMap<string, LoadedHandler>;
   }) {
     const { config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes } = parts;
     this.config = config;
@@ -93,11 +97,13 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
+    this.handlers = new Handlers(parts);
     this.responder = new Responder({
       driver,
       gate,
       sandboxes: () => sandboxes,
       hidePaths: [config.dataDir],
+      offers: (admission) => this.handlers.offers(admission),
       context: {
         nodeName: config.node,
         nodeKey,
@@ -112,6 +118,8 @@ export class Agent {
   /** Starts everything but the control socket. Throws FanoutError when something that was asked for cannot be had. */
   static async start(config: AgentConfig, log: Log, logWatch: LogWatch): Promise<Agent> {
     const policies = new PolicyHolder(config.policyFile, config.environment);
+    const { folder } = config.handlers;
+    const loaded = folder === undefined ? new Map() : loadHandlers(folder);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
     const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
@@ -122,11 +130,14 @@ export class Agent {
       });
       const sandboxes = await probeSandboxes([config.dataDir]);
       let agent: Agent | undefined;
+      // That we have joined ourselves is news for a handler too.
+      const early: SerfEvent[] = [];
       const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
-        event: (event) => agent?.event(event),
+        event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
         fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
       });
-      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes });
+      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes, loaded });
+      for (const event of early) agent.event(event);
       return agent;
     } catch (error) {
       await copy?.close();
@@ -170,8 +181,9 @@ export class Agent {
     this.driver.act((serf, now) => serf.setTags(now, tags));
   }
 
-  /** Reads the policy again. A bad one is reported and the old one stays in force. */
+  /** Reads the policy and the handlers again. What is bad is reported, and the old stays in force. */
   reloadPolicy(): void {
+    this.handlers.reload();
     try {
       this.policies.reload();
       this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
@@ -192,6 +204,7 @@ export class Agent {
     this.isStopped = true;
     await Promise.all(this.closers.map((close) => close()));
     this.runs.endAll();
+    await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
     this.records.close();
@@ -204,6 +217,7 @@ export class Agent {
     const { serf } = this.driver;
     return {
       agent: { name: this.config.node, version: VERSION },
+      event_handlers: this.handlers.stats(),
       counters: Object.fromEntries(
         serf.memberlist.counters.entries().map(([name, count]) => [name, String(count)]),
       ),
@@ -235,6 +249,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
+    this.handlers.event(event);
     for (const listener of this.listeners) listener(event);
   }
 

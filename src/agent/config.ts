@@ -2,6 +2,7 @@ import type { Endpoint } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import type { Profile } from '../memberlist/config.ts';
 import type { ControlAddress } from '../net/control-address.ts';
+import type { HandlerLine } from '../runtime/handler-line.ts';
 import type { OnAuditFailure } from '../runtime/node-audit.ts';
 import type { SerfTimings } from '../serf/serf-config.ts';
 import type { LogFormat, LogLevel } from './log.ts';
@@ -41,6 +42,7 @@ export interface AgentConfig {
   readonly discovery: DiscoveryConfig | undefined;
   readonly log: LogConfig;
   readonly signals: SignalConfig;
+  readonly handlers: HandlerSettings;
   readonly pending: PendingSettings;
 }
 
@@ -70,4 +72,20 @@ interface LogConfig {
 export interface SignalConfig {
   readonly leaveOnTerminate: boolean;
   readonly skipLeaveOnInterrupt: boolean;
+}
+
+/** What an agent runs for events and queries, and for signed commands that name a handler. */
+export interface HandlerSettings {
+  /** Of `--event-handler`, as they were said. */
+  readonly texts: readonly string[];
+  /** The same, read. */
+  readonly lines: readonly HandlerLine[];
+  /** What is to be said about them at the start. */
+  readonly warnings: readonly string[];
+  /** A folder of handlers with manifests. */
+  readonly folder: string | undefined;
+  /** How long one script may take. */
+  readonly timeoutMs: Millis;
+  /** Without a policy: answer everybody's queries, as Serf does. */
+  readonly allowUnsignedQueries: boolean;
 }

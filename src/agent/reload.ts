@@ -2,6 +2,7 @@ import { FanoutError } from '../lib/errors.ts';
 import type { Agent } from './agent.ts';
 import type { SignalConfig } from './config.ts';
 import type { Log, LogLevel } from './log.ts';
+import { handlerSettings } from './settings/handlers.ts';
 import type { LoadedSettings } from './settings/load.ts';
 import { pendingSettings } from './settings/pending.ts';
 import { saidTags } from './settings/resolve.ts';
@@ -19,8 +20,6 @@ export interface ReloadParts {
   readonly live: LiveSettings;
   /** Reads the files again, flags included. Throws FanoutError. */
   readonly load: () => LoadedSettings;
-  /** Puts other event handlers into force. */
-  readonly eventHandlers: (lines: readonly string[]) => void;
   readonly log: Log;
 }
 
@@ -33,17 +32,18 @@ export function reload(parts: ReloadParts, before: Said): Said {
   agent.reloadPolicy();
   try {
     const { said, warnings } = parts.load();
-    const { eventHandlers } = pendingSettings(said);
+    pendingSettings(said);
+    const { lines, warnings: aboutHandlers } = handlerSettings(said);
     const tags = saidTags(said);
     // Serf empties a tags file here. What was changed on the running agent is what the file is for.
     if (said.tags_file === undefined && !areSame(tags, agent.driver.serf.localTags)) agent.changeTags(tags);
-    parts.eventHandlers(eventHandlers);
+    agent.handlers.replaceLines(lines);
     live.logLevel = said.log_level ?? 'info';
     live.signals = {
       leaveOnTerminate: said.leave_on_terminate ?? false,
       skipLeaveOnInterrupt: said.skip_leave_on_interrupt ?? false,
     };
-    for (const warning of warnings) log.warn(warning);
+    for (const warning of [...warnings, ...aboutHandlers]) log.warn(warning);
     const waiting = changedAtStartOnly(before, said);
     if (waiting.length > 0) log.warn(`changed, and in force from the next start on: ${waiting.join(', ')}`);
     log.info('configuration reloaded');

@@ -5,6 +5,7 @@ import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
+import type { Offers } from '../runtime/command-source.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
 import { Job, type JobContext, type LastWord } from '../runtime/job.ts';
@@ -43,6 +44,7 @@ export class Responder {
   private readonly gate: Gate;
   private readonly sandboxes: () => readonly SandboxAvailability[];
   private readonly hidePaths: readonly string[];
+  private readonly offers: (admission: AnsweredAdmission) => Offers;
   private readonly context: JobContext;
   private readonly log: Log;
   private readonly waiting = new Map<string, Waiting>();
@@ -56,6 +58,7 @@ export class Responder {
     gate: Gate;
     sandboxes: () => readonly SandboxAvailability[];
     hidePaths: readonly string[];
+    offers: (admission: AnsweredAdmission) => Offers;
     context: JobContext;
     log: Log;
   }) {
@@ -63,6 +66,7 @@ export class Responder {
     this.gate = parts.gate;
     this.sandboxes = parts.sandboxes;
     this.hidePaths = parts.hidePaths;
+    this.offers = parts.offers;
     this.context = parts.context;
     this.log = parts.log;
   }
@@ -114,6 +118,7 @@ export class Responder {
       sandboxes: this.sandboxes(),
       running: (rule) => this.running.get(rule) ?? 0,
       hidePaths: this.hidePaths,
+      offers: this.offers,
     });
   }
 

@@ -67,8 +67,7 @@ async function serve(parts: {
     let { said } = parts;
     // Signals count from here on: process 1 of a container would otherwise not even hear that it has to stop.
     const told = untilTold(running, live, () => {
-      // Event handlers of the new configuration go in here, once the agent runs them.
-      said = reload({ agent: running, live, load, eventHandlers: () => {}, log }, said);
+      said = reload({ agent: running, live, load, log }, said);
     });
     return await Promise.race([told, arrive(running)]);
   } finally {

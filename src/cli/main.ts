@@ -45,6 +45,7 @@ type Define = (program: Command, done: Done, rest: readonly string[] | undefined
 const agent = async (): Promise<Define> => (await import('./define-agent.ts')).defineAgent;
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
+const handlers = async (): Promise<Define> => (await import('./define-handlers.ts')).defineHandlers;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
@@ -62,6 +63,8 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   keygen: keys,
   operator: keys,
   policy: keys,
+  run: handlers,
+  handlers,
   plan: records,
   show: records,
   last: records,
@@ -94,7 +97,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [agent, cluster, keys, records, approvals, audit] : [part];
+    const parts = part === undefined ? [agent, cluster, keys, records, approvals, audit, handlers] : [part];
     for (const load of parts) (await load())(program, done, rest);
     await program.parseAsync(own, { from: 'user' });
     return code;

@@ -8,7 +8,7 @@ const MASK = '(set, not shown)';
 
 /** The settings in force in the words of a configuration file, defaults included and secrets masked. */
 export function effectiveSettings(config: AgentConfig): Record<string, unknown> {
-  const { timings, retryJoin, discovery, log, signals, pending } = config;
+  const { timings, retryJoin, discovery, log, signals, handlers, pending } = config;
   return withoutNothing({
     node_name: config.node,
     tags: config.tagsFile === undefined ? Object.fromEntries(config.tags) : undefined,
@@ -36,8 +36,10 @@ export function effectiveSettings(config: AgentConfig): Record<string, unknown> 
             disable_ipv4: !discovery.ipv4,
             disable_ipv6: !discovery.ipv6,
           }),
-    event_handlers: pending.eventHandlers,
-    handlers: pending.handlersFolder,
+    event_handlers: handlers.texts,
+    handler_timeout: duration(handlers.timeoutMs),
+    allow_unsigned_queries: handlers.allowUnsignedQueries,
+    handlers: handlers.folder,
     keyring_file: pending.keyringFile,
     snapshot_path: pending.snapshotPath,
     rejoin_after_leave: pending.rejoinAfterLeave,

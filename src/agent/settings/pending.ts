@@ -1,5 +1,4 @@
 import { FanoutError } from '../../lib/errors.ts';
-import type { Millis } from '../../lib/time.ts';
 import type { Said } from './schema.ts';
 
 /**
@@ -7,11 +6,6 @@ import type { Said } from './schema.ts';
  * `notYet` below, and read it from `AgentConfig.pending` where the agent is put together.
  */
 export interface PendingSettings {
-  readonly eventHandlers: readonly string[];
-  readonly handlerTimeoutMs: Millis;
-  readonly allowShellHandler: boolean;
-  readonly allowUnsignedQueries: boolean;
-  readonly handlersFolder: string | undefined;
   readonly keyringFile: string | undefined;
   readonly rpcAuth: string | undefined;
   readonly snapshotPath: string | undefined;
@@ -22,16 +16,9 @@ export interface PendingSettings {
   readonly disableNameResolution: boolean;
 }
 
-const HANDLER_TIMEOUT_MS: Millis = 5 * 60_000;
-
 /** Throws FanoutError CONFIG for the first setting that the agent cannot follow yet: it must not be passed over. */
 export function pendingSettings(said: Said): PendingSettings {
   const pending: PendingSettings = {
-    eventHandlers: said.event_handlers ?? [],
-    handlerTimeoutMs: said.handler_timeout ?? HANDLER_TIMEOUT_MS,
-    allowShellHandler: said.allow_shell_handler ?? false,
-    allowUnsignedQueries: said.allow_unsigned_queries ?? false,
-    handlersFolder: said.handlers,
     keyringFile: said.keyring_file,
     rpcAuth: said.rpc_auth,
     snapshotPath: said.snapshot_path,
@@ -49,9 +36,6 @@ export function pendingSettings(said: Said): PendingSettings {
 
 function notYet(pending: PendingSettings): string | undefined {
   const keys: readonly [string, boolean][] = [
-    ['event_handlers (--event-handler)', pending.eventHandlers.length > 0],
-    ['allow_unsigned_queries (--allow-unsigned-queries)', pending.allowUnsignedQueries],
-    ['handlers (--handlers)', pending.handlersFolder !== undefined],
     ['keyring_file (--keyring-file)', pending.keyringFile !== undefined],
     ['rpc_auth', pending.rpcAuth !== undefined],
     ['snapshot_path (--snapshot)', pending.snapshotPath !== undefined],

@@ -10,6 +10,7 @@ import { encodeTags } from '../../serf/tags.ts';
 import type { AgentConfig, DiscoveryConfig } from '../config.ts';
 import { readTagsFile } from '../tags-file.ts';
 import { resolveAdvertise, resolveBind } from './addresses.ts';
+import { handlerSettings } from './handlers.ts';
 import { pendingSettings } from './pending.ts';
 import type { Said } from './schema.ts';
 
@@ -73,6 +74,7 @@ export async function resolveConfig(said: Said, machine: MachineDefaults): Promi
       leaveOnTerminate: said.leave_on_terminate ?? false,
       skipLeaveOnInterrupt: said.skip_leave_on_interrupt ?? false,
     },
+    handlers: handlerSettings(said),
     pending: pendingSettings(said),
   };
 }
