@@ -21,6 +21,7 @@ import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
+import { encodeTags } from '../serf/tags.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
@@ -32,6 +33,7 @@ import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
+import { writeTagsFile } from './tags-file.ts';
 
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
@@ -52,6 +54,8 @@ export class Agent {
   private readonly copy: SyslogCopy | undefined;
   private readonly records: NodeAudit;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
+  private readonly closers: (() => Promise<void>)[] = [];
+  private isStopped = false;
   private markGone: () => void = () => {};
 
   private constructor(parts: {
@@ -169,6 +173,14 @@ export class Agent {
     this.driver.act((serf, now) => serf.leave(now));
   }
 
+  /** Replaces the tags of this node, in the tags file too. Throws FanoutError, and changes nothing then. */
+  changeTags(tags: ReadonlyMap<string, string>): void {
+    encodeTags(tags);
+    const { tagsFile } = this.config;
+    if (tagsFile !== undefined) writeTagsFile(tagsFile, tags);
+    this.driver.act((serf, now) => serf.setTags(now, tags));
+  }
+
   /** Reads the policy and the handlers again. What is bad is reported, and the old stays in force. */
   reloadPolicy(): void {
     this.handlers.reload();
@@ -181,8 +193,16 @@ export class Agent {
     }
   }
 
+  /** What else has to end with the agent. */
+  onStop(closer: () => Promise<void>): void {
+    if (this.isStopped) void closer();
+    else this.closers.push(closer);
+  }
+
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
+    this.isStopped = true;
+    await Promise.all(this.closers.map((close) => close()));
     this.runs.endAll();
     await this.handlers.stop();
     await this.responder.stop();
@@ -292,7 +312,9 @@ function serfConfig(config: AgentConfig, port: number): SerfConfig {
     port: config.advertise?.port ?? port,
     tags: config.tags,
     profile: config.profile,
-    compression: true,
+    compression: config.compression,
+    protocol: config.protocol,
+    timings: config.timings,
     keyring: config.encryptKey === undefined ? undefined : new Keyring([parseClusterKey(config.encryptKey)]),
     matches: matchesExpression,
   };
