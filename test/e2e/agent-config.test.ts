@@ -255,7 +255,16 @@ describe('an agent told by files', () => {
     ['a file that is not there', ['-config-file=/nowhere.json'], /no such file/],
     ['a name that is none', ['-config-file=NAME', '-node=a_b'], /a_b/],
     ['discovery of neither family', ['-discover=x', '-mdns-disable-ipv4', '-mdns-disable-ipv6'], /exclude/],
-    ['event handlers, for now', ['-event-handler=x.sh'], /event_handlers.*cannot do it yet/],
+    [
+      'an event handler that is a shell',
+      ['-event-handler=query:ssh=/bin/sh'],
+      /is a shell: whoever holds the cluster key/,
+    ],
+    [
+      'an event handler for what is no event',
+      ['-event-handler=foo=x.sh'],
+      /Invalid event script: Event 'foo' invoking 'x.sh'/,
+    ],
     ['a snapshot, for now', ['-snapshot=/x'], /snapshot_path.*cannot do it yet/],
     ['what would guard the control socket, for now', ['-config-file=AUTH'], /rpc_auth.*cannot do it yet/],
   ])('%s is found by --check-config, and by a start', async (_what, args, message) => {
