@@ -14,7 +14,6 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
-import { probeSandboxes } from '../runtime/sandbox-probe.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
@@ -24,6 +23,7 @@ import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
 import type { Log, LogWatch } from './log.ts';
+import { limitFacts, MachineWatch } from './machine.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
@@ -38,7 +38,7 @@ export class Agent {
   readonly runs: Runs;
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
-  readonly sandboxes: readonly SandboxAvailability[];
+  private readonly machine: MachineWatch;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -55,9 +55,9 @@ export class Agent {
     policies: PolicyHolder;
     nodeKey: NodeKey;
     audit: AuditLog;
-    sandboxes: readonly SandboxAvailability[];
+    machine: MachineWatch;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, machine } = parts;
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -65,7 +65,7 @@ export class Agent {
     this.policies = policies;
     this.nodeKey = nodeKey;
     this.audit = audit;
-    this.sandboxes = sandboxes;
+    this.machine = machine;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
@@ -84,7 +84,8 @@ export class Agent {
     this.responder = new Responder({
       driver,
       gate,
-      sandboxes: () => sandboxes,
+      abilities: () => machine.abilities,
+      suspectSince: () => undefined,
       hidePaths: [config.dataDir],
       context: {
         nodeName: config.node,
@@ -104,14 +105,19 @@ export class Agent {
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
     const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
-    const sandboxes = await probeSandboxes([config.dataDir]);
+    const machine = await MachineWatch.start([config.dataDir], log);
     let agent: Agent | undefined;
     const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
       event: (event) => agent?.event(event),
       fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
     });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes });
+    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, machine });
     return agent;
+  }
+
+  /** What this machine can do, as it was last found out. */
+  get sandboxes(): readonly SandboxAvailability[] {
+    return this.machine.abilities.sandboxes;
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
@@ -142,8 +148,9 @@ export class Agent {
     this.driver.act((serf, now) => serf.leave(now));
   }
 
-  /** Reads the policy again. A bad one is reported and the old one stays in force. */
+  /** Reads the policy again, and looks again at what the machine can do. A bad policy is reported, and the old one stays. */
   reloadPolicy(): void {
+    void this.machine.refresh();
     try {
       this.policies.reload();
       this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
@@ -155,6 +162,7 @@ export class Agent {
 
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
+    this.machine.stop();
     this.runs.endAll();
     await this.responder.stop();
     await this.driver.close();
@@ -177,6 +185,7 @@ export class Agent {
         memory_bytes: String(process.memoryUsage.rss()),
         udp_receive_buffer: String(this.driver.transport.receiveBufferBytes),
       },
+      limits: limitFacts(this.machine.abilities),
       serf: serf.stats(),
       tags: Object.fromEntries(serf.localTags),
     };

@@ -5,10 +5,17 @@ import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
-import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import type { Gate } from '../runtime/gate.ts';
+import type { Abilities } from '../runtime/ground.ts';
 import { type AnsweredAdmission, Job, type JobContext } from '../runtime/job.ts';
-import { confirmVerdict, type RunVerdict, type Verdict, verdictFor } from '../runtime/verdict.ts';
+import { RateLimiter } from '../runtime/rate-limiter.ts';
+import {
+  confirmVerdict,
+  type Machine,
+  type RunVerdict,
+  type Verdict,
+  verdictFor,
+} from '../runtime/verdict.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import { readEnvelope, referenceIn } from './envelope-carrier.ts';
 import { encodePurpose } from './fanout-stream.ts';
@@ -41,7 +48,9 @@ interface Waiting {
 export class Responder {
   private readonly driver: SerfDriver;
   private readonly gate: Gate;
-  private readonly sandboxes: () => readonly SandboxAvailability[];
+  private readonly abilities: () => Abilities;
+  private readonly suspectSince: Machine['suspectSince'];
+  private readonly rates = new RateLimiter(() => performance.now());
   private readonly hidePaths: readonly string[];
   private readonly context: JobContext;
   private readonly log: Log;
@@ -54,14 +63,16 @@ export class Responder {
   constructor(parts: {
     driver: SerfDriver;
     gate: Gate;
-    sandboxes: () => readonly SandboxAvailability[];
+    abilities: () => Abilities;
+    suspectSince: Machine['suspectSince'];
     hidePaths: readonly string[];
     context: JobContext;
     log: Log;
   }) {
     this.driver = parts.driver;
     this.gate = parts.gate;
-    this.sandboxes = parts.sandboxes;
+    this.abilities = parts.abilities;
+    this.suspectSince = parts.suspectSince;
     this.hidePaths = parts.hidePaths;
     this.context = parts.context;
     this.log = parts.log;
@@ -111,8 +122,10 @@ export class Responder {
 
   private verdict(admission: AnsweredAdmission): Verdict {
     return verdictFor(admission, {
-      sandboxes: this.sandboxes(),
+      ...this.abilities(),
       running: (rule) => this.running.get(rule) ?? 0,
+      waitMs: (rule, rate) => this.rates.waitMs(rule, rate),
+      suspectSince: this.suspectSince,
       hidePaths: this.hidePaths,
     });
   }
@@ -147,6 +160,7 @@ export class Responder {
       if (word.kind === 'run') {
         taken = word.rule;
         this.count(taken, 1);
+        this.rates.take(taken, word.rate);
       }
       return word;
     };

@@ -191,8 +191,8 @@ export class RunSession {
         this.apply({ kind: 'failed', node, reason: frame.reason, hint: frame.hint });
         break;
       case 'end': {
-        const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = frame;
-        this.apply({ kind: 'ended', node, code, signal, cause, durationMs, stdoutBytes, stderrBytes });
+        const { outputHash: _hash, signature: _signature, ...summary } = frame;
+        this.apply({ ...summary, kind: 'ended', node });
         break;
       }
     }

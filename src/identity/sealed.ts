@@ -98,8 +98,8 @@ function helloPreimage(hello: {
 }
 
 function endPreimage(requestId: Uint8Array, node: string, end: Omit<End, 'signature' | 'kind'>): Uint8Array {
-  const { code, signal, cause, stdoutBytes, stderrBytes, outputHash } = end;
-  const outcome = [code, signal, cause, stdoutBytes, stderrBytes, outputHash];
+  const { code, signal, cause, limit = null, stdoutBytes, stderrBytes, outputHash } = end;
+  const outcome = [code, signal, cause, limit, stdoutBytes, stderrBytes, outputHash];
   return sshsigPreimage(NAMESPACES.nodeEnd, encodeRpc([requestId, node, ...outcome]));
 }
 
@@ -160,11 +160,11 @@ export class NodeChannel {
   sealEnd(summary: EndSummary): Uint8Array {
     this.advance('end');
     const { bytes } = this.output;
-    const { code, signal, cause, stdoutBytes, stderrBytes } = summary;
+    const { stdoutBytes, stderrBytes } = summary;
     assert(stdoutBytes >= bytes.stdout && stderrBytes >= bytes.stderr, 'a command wrote what was sent of it');
     this.hash = this.output.digest();
     const durationMs = Math.max(0, Math.round(summary.durationMs));
-    const end = { code, signal, cause, durationMs, stdoutBytes, stderrBytes, outputHash: this.hash };
+    const end = { ...summary, durationMs, outputHash: this.hash };
     const { nodeKey, requestId, nodeName } = this.options;
     const signature = nodeKey.sign(endPreimage(requestId, nodeName, end));
     const { kind, body } = encodeNodeFrame({ kind: 'end', ...end, signature });

@@ -1,6 +1,6 @@
 import type { AuditFields, AuditLog } from '../identity/audit.ts';
 import type { NodeKey } from '../identity/node-key.ts';
-import { NodeChannel, type NodeFrame } from '../identity/sealed.ts';
+import { type EndSummary, NodeChannel, type NodeFrame } from '../identity/sealed.ts';
 import { DATA_BYTES_MAX } from '../identity/sealed-frames.ts';
 import type { ByteStream } from '../lib/byte-stream.ts';
 import { toHex } from '../lib/bytes.ts';
@@ -191,20 +191,18 @@ export class Job {
       this.record({ event: 'failed', reason: end.reason });
       this.send({ kind: 'failed', reason: end.reason, hint: end.hint });
     } else {
-      const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = end;
-      const outputHash = this.sendEnd(end);
+      const { kind: _, ...summary } = end;
+      const outputHash = this.sendEnd(summary);
       const output = outputHash === undefined ? {} : { output: toHex(outputHash) };
-      this.record({ event: 'end', code, signal, cause, durationMs, stdoutBytes, stderrBytes, ...output });
+      this.record({ event: 'end', ...summary, ...output });
     }
     this.command = undefined;
     this.close();
   }
 
-  private sendEnd(end: Extract<CommandEnd, { kind: 'ended' }>): Uint8Array | undefined {
+  private sendEnd(summary: EndSummary): Uint8Array | undefined {
     if (this.over) return undefined;
-    const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = end;
-    const sealed = this.channel.sealEnd({ code, signal, cause, durationMs, stdoutBytes, stderrBytes });
-    this.stream.write(sealed);
+    this.stream.write(this.channel.sealEnd(summary));
     return this.channel.outputHash;
   }
 
