@@ -94,18 +94,18 @@ function nestingProblem(path: string, write: readonly string[]): string | undefi
 }
 
 function realProblem(path: string, ownUid: number): string | undefined {
-  let real: string;
   try {
-    real = realpathSync(path);
+    const real = realpathSync(path);
+    if (real !== path) return `it is really ${real}`;
     for (const folder of above(path)) {
       const unsafe = replaceable(folder, statSync(folder), ownUid);
       if (unsafe !== undefined) return `${unsafe}, so that something else could be put in its place`;
     }
+    return undefined;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     return code === 'ENOENT' ? 'it does not exist' : `it cannot be examined (${code})`;
   }
-  return real === path ? undefined : `it is really ${real}`;
 }
 
 function kindProblem(path: string, kind: keyof Allowances): string | undefined {

@@ -25,6 +25,11 @@ export class RateLimiter {
     this.now = now;
   }
 
+  /** Rules that are remembered. */
+  get size(): number {
+    return this.buckets.size;
+  }
+
   /** How long a start of this rule has to wait, 0 when it could be now. Takes nothing. */
   waitMs(rule: string, rate: Rate | undefined): Millis {
     if (rate === undefined) return 0;
