@@ -14,6 +14,8 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
+import { NodeAudit } from '../runtime/node-audit.ts';
+import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
@@ -44,6 +46,8 @@ export class Agent {
   private readonly responder: Responder;
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
+  private readonly copy: SyslogCopy | undefined;
+  private readonly records: NodeAudit;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
   private markGone: () => void = () => {};
 
@@ -55,9 +59,10 @@ export class Agent {
     policies: PolicyHolder;
     nodeKey: NodeKey;
     audit: AuditLog;
+    copy: SyslogCopy | undefined;
     machine: MachineWatch;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, machine } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine } = parts;
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -65,11 +70,14 @@ export class Agent {
     this.policies = policies;
     this.nodeKey = nodeKey;
     this.audit = audit;
+    this.copy = copy;
     this.machine = machine;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
+    const { auditOnFailure: onFailure } = config;
+    this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -90,10 +98,9 @@ export class Agent {
       context: {
         nodeName: config.node,
         nodeKey,
-        audit,
+        audit: this.records,
         unixMs,
         randomBytes: (length) => randomBytes(length),
-        warn: (text) => log.warn(text),
       },
       log,
     });
@@ -104,15 +111,24 @@ export class Agent {
     const policies = new PolicyHolder(config.policyFile, config.environment);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
-    const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
-    const machine = await MachineWatch.start([config.dataDir], log);
-    let agent: Agent | undefined;
-    const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
-      event: (event) => agent?.event(event),
-      fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
-    });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, machine });
-    return agent;
+    const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
+    try {
+      const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), {
+        unixMs: () => Date.now(),
+        copy: (line) => copy?.send(line),
+      });
+      const machine = await MachineWatch.start([config.dataDir], log);
+      let agent: Agent | undefined;
+      const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
+        event: (event) => agent?.event(event),
+        fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
+      });
+      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, machine });
+      return agent;
+    } catch (error) {
+      await copy?.close();
+      throw error;
+    }
   }
 
   /** What this machine can do, as it was last found out. */
@@ -166,7 +182,9 @@ export class Agent {
     this.runs.endAll();
     await this.responder.stop();
     await this.driver.close();
+    this.records.close();
     this.audit.close();
+    await this.copy?.close();
   }
 
   /** What `info` shows, as Serf's stats: sections of texts. */
@@ -244,7 +262,8 @@ function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: num
   const replay = new ReplayCache();
   const policy = policies.current;
   if (policy === undefined) return replay;
-  const windowMs = (policy.maxTtlSeconds + 2 * policy.clockSkewSeconds) * 1000;
+  // What others have approved is valid for longer.
+  const windowMs = (policy.maxTtlApprovedSeconds + 2 * policy.clockSkewSeconds) * 1000;
   for (const id of audit.recentRequestIds(unixMs - windowMs)) {
     // Full is safe: a full cache refuses every command until the first of these is over.
     if (replay.full) break;

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../lib/net-address.ts';
 import type { Profile } from '../memberlist/config.ts';
 import type { ControlAddress } from '../net/control-address.ts';
+import type { OnAuditFailure } from '../runtime/node-audit.ts';
 
 /** Everything an agent needs to know to start. The command line makes one from its flags. */
 export interface AgentConfig {
@@ -19,5 +20,9 @@ export interface AgentConfig {
   /** Absent: this agent is a member that runs nothing. */
   readonly policyFile: string | undefined;
   readonly dataDir: string;
+  /** What happens to a command that cannot be recorded. */
+  readonly auditOnFailure: OnAuditFailure;
+  /** Whether the system log gets a copy of each audit record. */
+  readonly auditSyslog: boolean;
   readonly join: readonly string[];
 }

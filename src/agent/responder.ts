@@ -5,9 +5,9 @@ import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
-import type { Gate } from '../runtime/gate.ts';
+import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
 import type { Abilities } from '../runtime/ground.ts';
-import { type AnsweredAdmission, Job, type JobContext } from '../runtime/job.ts';
+import { Job, type JobContext, type LastWord } from '../runtime/job.ts';
 import { RateLimiter } from '../runtime/rate-limiter.ts';
 import {
   confirmVerdict,
@@ -154,15 +154,15 @@ export class Responder {
     // Only what runs takes a place of its rule: what waits for its turn does not keep others out.
     let taken: string | undefined;
     // A command can wait for a minute without a word of its asker: so this is asked for every one, held or not.
-    const lastWord = (accepted: RunVerdict): Verdict => {
+    const lastWord = (accepted: RunVerdict): LastWord => {
       const now = admission.kind === 'admitted' ? this.gate.reconsider(admission) : admission;
-      const word = confirmVerdict(accepted, this.verdict(now));
-      if (word.kind === 'run') {
-        taken = word.rule;
+      const verdict = confirmVerdict(accepted, this.verdict(now));
+      if (verdict.kind === 'run') {
+        taken = verdict.rule;
         this.count(taken, 1);
-        this.rates.take(taken, word.rate);
+        this.rates.take(taken, verdict.rate);
       }
-      return word;
+      return { admission: now, verdict };
     };
     const job = new Job(admission, verdict, socketStream(socket, rest), this.context, lastWord);
     this.jobs.add(job);

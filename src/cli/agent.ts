@@ -12,6 +12,7 @@ import { type Endpoint, formatEndpoint, ipBytes, splitHostPort } from '../lib/ne
 import { LAN_PROFILE, LOCAL_PROFILE, type Profile, WAN_PROFILE } from '../memberlist/config.ts';
 import { defaultControlAddress, formatControlAddress, parseControlAddress } from '../net/control-address.ts';
 import { selfAddress } from '../net/self-address.ts';
+import type { OnAuditFailure } from '../runtime/node-audit.ts';
 import { encodeTags } from '../serf/tags.ts';
 import { tagValues } from './tag-values.ts';
 
@@ -36,6 +37,8 @@ export interface AgentOptions {
   readonly env?: string;
   readonly policy?: string;
   readonly dataDir?: string;
+  readonly auditOnFailure: OnAuditFailure;
+  readonly auditSyslog?: boolean;
   readonly join?: readonly string[];
   readonly logLevel: LogLevel;
 }
@@ -84,6 +87,8 @@ function configFrom(options: AgentOptions): AgentConfig {
     environment: options.env,
     policyFile: options.policy,
     dataDir: options.dataDir ?? dataDir(node),
+    auditOnFailure: options.auditOnFailure,
+    auditSyslog: options.auditSyslog === true,
     join: options.join ?? [],
   };
 }
@@ -129,6 +134,9 @@ function announce(running: Agent, config: AgentConfig, control: string): void {
     `    environment: ${policy?.environment ?? config.environment ?? '-'}`,
     `    policy:      ${policy === undefined ? 'none: this node runs nothing' : `${config.policyFile} (${policy.hash.slice(0, 12)})`}`,
   ];
+  if (config.auditOnFailure === 'run') {
+    lines.push('    audit:       WHAT CANNOT BE RECORDED RUNS ALL THE SAME (--audit-on-failure run)');
+  }
   for (const { profile, available, reason, fix } of sandboxes) {
     if (!available) lines.push(`    sandbox:     "${profile}" cannot be had: ${reason}. ${fix}`);
   }

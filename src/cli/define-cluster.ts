@@ -32,6 +32,12 @@ stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
     .option('--env <name>', "the environment; must be the policy's")
     .option('--policy <file>', 'what this node allows; without one it runs nothing')
     .option('--data-dir <dir>', 'where the node key and the audit log are kept')
+    .addOption(
+      new Option('--audit-on-failure <what>', 'what happens to a command that cannot be recorded')
+        .choices(['refuse', 'run'])
+        .default('refuse'),
+    )
+    .option('--audit-syslog', 'copy each audit record to the system log (/dev/log), through logger(1)')
     .option('--join <host:port>', 'a member to join through (repeat)', repeat)
     .addOption(
       new Option('--log-level <level>', 'how much to say')

@@ -34,7 +34,8 @@ Files:
   ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"
   ~/.config/fanout/known_nodes      the node keys that you have met, as ssh's known_hosts
   ~/.config/fanout/selections.yaml  saved selections
-  ~/.local/state/fanout/            history, and records of the last runs, yours alone
+  ~/.config/fanout/config.yaml      settings: "audit: { onFailure: refuse }" or warn
+  ~/.local/state/fanout/            your audit log, history, and records of the last runs, yours alone
 
 "fanout help COMMAND" tells more about each command.`;
 
@@ -43,6 +44,9 @@ type Define = (program: Command, done: Done, rest: readonly string[] | undefined
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
+
+const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
+const audit = async (): Promise<Define> => (await import('./define-audit.ts')).defineAudit;
 
 /** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
 const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
@@ -62,6 +66,10 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   history: records,
   select: records,
   ui: records,
+  request: approvals,
+  approve: approvals,
+  submit: approvals,
+  audit,
 };
 
 /** Runs one command line and returns its exit code. Everything heavy is imported by the command that needs it. */
@@ -84,7 +92,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [cluster, keys, records] : [part];
+    const parts = part === undefined ? [cluster, keys, records, approvals, audit] : [part];
     for (const load of parts) (await load())(program, done, rest);
     await program.parseAsync([...own], { from: 'user' });
     return code;

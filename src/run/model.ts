@@ -58,6 +58,8 @@ export interface Target {
   readonly limitMs: Millis | undefined;
   /** The operator has stopped this one, and the node has not confirmed yet. */
   readonly cancelling: boolean;
+  /** What is wrong with the audit log of the node, '' when nothing is known to be. */
+  readonly auditProblem: string;
 }
 
 export interface RunState {
@@ -74,6 +76,7 @@ export interface RunState {
 }
 
 const NEVER_BEGAN = 'stopped before it began';
+const AUDIT_HINT = 'If that log was replaced on purpose: fanout audit accept NODE';
 const UNCONFIRMED = 'the kill was not confirmed: it may still run';
 
 type MemberStatus = 'none' | 'alive' | 'leaving' | 'left' | 'failed';
@@ -111,6 +114,7 @@ export type RunEvent =
       readonly durationMs: number;
       readonly stdoutBytes: number;
       readonly stderrBytes: number;
+      readonly auditProblem?: string | undefined;
     }
   | {
       readonly kind: 'denied';
@@ -250,8 +254,9 @@ function ended(
   event: Extract<RunEvent, { kind: 'ended' }>,
   now: Millis,
 ): Target {
-  const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = event;
-  const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
+  const { code, signal, cause, durationMs, stdoutBytes, stderrBytes, auditProblem = '' } = event;
+  const hint = auditProblem === '' ? target.hint : AUDIT_HINT;
+  const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes, auditProblem, hint };
   if (cause === 'timeout') {
     return final(target, now, 'timed-out', `killed by the node after ${Math.round(durationMs)} ms`, facts);
   }
@@ -261,7 +266,8 @@ function ended(
     if (run.phase === 'running') return final(target, now, 'cancelled', 'killed by its own node', facts);
     return final(target, now, run.interrupted ? 'cancelled' : 'timed-out', 'killed', facts);
   }
-  return final(target, now, 'exited', overrunReason(event), facts);
+  const overrun = overrunReason(event);
+  return final(target, now, 'exited', overrun === '' ? auditProblem : overrun, facts);
 }
 
 /** A member that fails or leaves ends a target only while no sealed stream says otherwise: gossip can be wrong about it. */
@@ -359,6 +365,7 @@ function newTarget(name: string, late: boolean): Target {
     readOnly: undefined,
     limitMs: undefined,
     cancelling: false,
+    auditProblem: '',
   };
 }
 
@@ -377,6 +384,7 @@ export function exitCode(state: RunState): number {
 }
 
 function codeOf(target: Target): number {
+  if (target.auditProblem !== '') return 7;
   switch (target.state) {
     case 'exited':
       return target.code === 0 && target.cause === 'exit' ? 0 : 1;

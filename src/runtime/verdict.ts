@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatDuration, type Millis } from '../lib/time.ts';
 import type { Limits } from '../policy/policy.ts';
 import type { CommandSpec } from './command-spec.ts';
+import type { AnsweredAdmission } from './gate.ts';
 import { type Abilities, groundFor } from './ground.ts';
-import type { AnsweredAdmission } from './job.ts';
 import { checkRealPaths, resolveProgram } from './resolve-program.ts';
 
 /** A command that this node will run, when its asker says so. */

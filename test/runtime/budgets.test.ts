@@ -3,7 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { probeAbilities } from '../../src/runtime/abilities-probe.ts';
 import type { Budget, CommandSpec } from '../../src/runtime/command-spec.ts';
 import { testWhere } from '../support/applies.ts';
-import { eventually, expectNoSurvivors, has, PROFILES, run, specOf, start, uniqueWord } from './command-helper.ts';
+import {
+  eventually,
+  expectNoSurvivors,
+  has,
+  PROFILES,
+  run,
+  specOf,
+  start,
+  uniqueWord,
+} from './command-helper.ts';
 
 const { groupHome, limits } = await probeAbilities([]);
 for (const { limit, isForAll, reason } of limits) {
@@ -37,13 +46,19 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     await expectNoSurvivors(word);
   });
 
-  testWhere(groupHome.memory !== undefined)('many that take little are killed all the same, and all of them', async () => {
-    const word = uniqueWord();
-    const code = `$| = 1; for (1..12) { fork() or do { ${hog(12)} } } sleep 1000`;
-    const { end } = await run(['perl', '-e', code, word], { sandbox, ...budget({ memoryBytes: 64 * MIB }) });
-    expect(end).toMatchObject({ cause: 'memory-limit' });
-    await expectNoSurvivors(word);
-  });
+  testWhere(groupHome.memory !== undefined)(
+    'many that take little are killed all the same, and all of them',
+    async () => {
+      const word = uniqueWord();
+      const code = `$| = 1; for (1..12) { fork() or do { ${hog(12)} } } sleep 1000`;
+      const { end } = await run(['perl', '-e', code, word], {
+        sandbox,
+        ...budget({ memoryBytes: 64 * MIB }),
+      });
+      expect(end).toMatchObject({ cause: 'memory-limit' });
+      await expectNoSurvivors(word);
+    },
+  );
 
   testWhere(groupHome.memory !== undefined && sandbox !== 'none')('files in /tmp are memory', async () => {
     const { end } = await run(['dd', 'if=/dev/zero', 'of=/tmp/x', 'bs=1M', 'count=15'], {
@@ -77,7 +92,8 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
   testWhere(groupHome.cpu !== undefined)('forking does not renew the processor time', async () => {
     const word = uniqueWord();
     // Each process ends before it has used a second of its own, and hands over to the next.
-    const code = 'while (1) { my $p = fork() // last; if ($p) { waitpid($p, 0) } else { my $t = times; 1 while times - $t < 0.3; exit } }';
+    const code =
+      'while (1) { my $p = fork() // last; if ($p) { waitpid($p, 0) } else { my $t = times; 1 while times - $t < 0.3; exit } }';
     const { end } = await run(['perl', '-e', code, word], { sandbox, ...budget({ cpuMs: 1000 }) });
     expect(end).toMatchObject({ cause: 'cpu-limit', limit: 1000 });
     await expectNoSurvivors(word);
@@ -87,7 +103,10 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     const word = uniqueWord();
     const code =
       '$| = 1; my $n = 0; for (1..200) { my $p = fork(); last unless defined $p; $p or do { sleep 1000; exit }; $n++ } print "$n ready"; sleep 1000';
-    const { command, stdout, shows } = start(['perl', '-e', code, word], { sandbox, ...budget({ tasks: 20 }) });
+    const { command, stdout, shows } = start(['perl', '-e', code, word], {
+      sandbox,
+      ...budget({ tasks: 20 }),
+    });
     await shows('ready');
     const forks = Number(stdout().split(' ')[0]);
     expect(forks).toBeGreaterThan(groupHome.pids === undefined ? 0 : 14);
@@ -99,14 +118,17 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
   });
 });
 
-testWhere(Object.keys(groupHome).length > 0)('nothing is left of a group when its command is over', async () => {
-  await run(['true'], budget({ cpuMs: 5000, tasks: 16 }));
-  const cancelled = start(['sleep', '1000'], budget({ cpuMs: 5000, tasks: 16 }));
-  expect(groupsLeft()).not.toEqual([]);
-  cancelled.command.kill('cancelled');
-  await cancelled.command.ended;
-  await eventually(() => groupsLeft().length === 0);
-});
+testWhere(Object.keys(groupHome).length > 0)(
+  'nothing is left of a group when its command is over',
+  async () => {
+    await run(['true'], budget({ cpuMs: 5000, tasks: 16 }));
+    const cancelled = start(['sleep', '1000'], budget({ cpuMs: 5000, tasks: 16 }));
+    expect(groupsLeft()).not.toEqual([]);
+    cancelled.command.kill('cancelled');
+    await cancelled.command.ended;
+    await eventually(() => groupsLeft().length === 0);
+  },
+);
 
 test('a limit of memory without a group for it starts nothing', async () => {
   const command = start(['true'], { budget: { memoryBytes: 64 * MIB, cpuMs: undefined, tasks: undefined } });
@@ -124,9 +146,15 @@ test('a group that cannot be made starts nothing', async () => {
   expect(existsSync('/proc/fanout')).toBe(false);
 });
 
-testWhere(has('standard') && groupHome.pids !== undefined)('arguments are no text of the shell that waits', async () => {
-  const nasty = ['$(id)', '`id`', '; id', '"', "'", '\n', '*', '-c'];
-  const { stdout } = await run(['printf', '[%s]', ...nasty], { sandbox: 'standard', ...budget({ tasks: 16 }) });
-  expect(stdout).toBe(nasty.map((word) => `[${word}]`).join(''));
-  expect(specOf(['true']).argv).toEqual(['true']);
-});
+testWhere(has('standard') && groupHome.pids !== undefined)(
+  'arguments are no text of the shell that waits',
+  async () => {
+    const nasty = ['$(id)', '`id`', '; id', '"', "'", '\n', '*', '-c'];
+    const { stdout } = await run(['printf', '[%s]', ...nasty], {
+      sandbox: 'standard',
+      ...budget({ tasks: 16 }),
+    });
+    expect(stdout).toBe(nasty.map((word) => `[${word}]`).join(''));
+    expect(specOf(['true']).argv).toEqual(['true']);
+  },
+);

@@ -9,7 +9,9 @@ import { stopProcess } from '../support/processes.ts';
 import { eventually, IS_ROOT, uniqueWord } from './command-helper.ts';
 
 /** A version 2 hierarchy of this machine, wherever it is mounted, and what it can hand down. */
-const UNIFIED = /^\S+ \S+ \S+ \/ (\S+) .* - cgroup2 /m.exec(readFileSync('/proc/self/mountinfo', 'utf8'))?.[1];
+const UNIFIED = /^\S+ \S+ \S+ \/ (\S+) .* - cgroup2 /m.exec(
+  readFileSync('/proc/self/mountinfo', 'utf8'),
+)?.[1];
 const controllers = (folder: string, name = 'cgroup.controllers'): string[] =>
   readFileSync(join(folder, name), 'utf8').trim().split(' ').filter(Boolean);
 const HANDED_DOWN = UNIFIED === undefined ? [] : controllers(UNIFIED, 'cgroup.subtree_control');
@@ -55,15 +57,18 @@ describe('a version 2 hierarchy', () => {
     for (const folder of folders.splice(0)) removeTree(folder);
   });
 
-  testWhere(isUsable && HANDED_DOWN.length > 0)('its process moves into a leaf, and the folder hands down', async () => {
-    const { folder, child } = await delegated();
-    const wanted = controllers(folder);
-    expect(prepareUnified(folder, wanted, child.pid)).toEqual({ folder, enabled: wanted });
-    expect(readFileSync(join(folder, 'agent/cgroup.procs'), 'utf8')).toBe(`${child.pid}\n`);
-    // The next look, out of the leaf, finds the same.
-    expect(prepareUnified(join(folder, 'agent'), wanted, child.pid)).toEqual({ folder, enabled: wanted });
-    await stopProcess(child);
-  });
+  testWhere(isUsable && HANDED_DOWN.length > 0)(
+    'its process moves into a leaf, and the folder hands down',
+    async () => {
+      const { folder, child } = await delegated();
+      const wanted = controllers(folder);
+      expect(prepareUnified(folder, wanted, child.pid)).toEqual({ folder, enabled: wanted });
+      expect(readFileSync(join(folder, 'agent/cgroup.procs'), 'utf8')).toBe(`${child.pid}\n`);
+      // The next look, out of the leaf, finds the same.
+      expect(prepareUnified(join(folder, 'agent'), wanted, child.pid)).toEqual({ folder, enabled: wanted });
+      await stopProcess(child);
+    },
+  );
 
   testWhere(isUsable && HANDED_DOWN.length > 0)('where others are too, all stays as it was', async () => {
     const { folder, child } = await delegated();

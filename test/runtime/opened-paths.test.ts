@@ -31,7 +31,8 @@ let server: Server;
 const NOTHING: Allowances = { read: [], write: [], sockets: [] };
 const opening = (some: Partial<Allowances>): Allowances => ({ ...NOTHING, ...some });
 const guard = { hidePaths: [at('data')], ownUid };
-const problem = (some: Partial<Allowances>): string | undefined => checkAllowances(opening(some), guard)?.reason;
+const problem = (some: Partial<Allowances>): string | undefined =>
+  checkAllowances(opening(some), guard)?.reason;
 
 beforeAll(async () => {
   chmodSync(folder, 0o755);
@@ -54,7 +55,9 @@ afterAll(() => {
 
 describe('what is refused to be opened', () => {
   test('nothing of it, when all is what it seems', () => {
-    expect(problem({ read: [at('read'), at('plain')], write: [at('write')], sockets: [socketPath] })).toBeUndefined();
+    expect(
+      problem({ read: [at('read'), at('plain')], write: [at('write')], sockets: [socketPath] }),
+    ).toBeUndefined();
   });
 
   test('what is not there: a command is not to run with less than its rule says', () => {
@@ -72,10 +75,13 @@ describe('what is refused to be opened', () => {
     expect(problem({ sockets: [at('link.sock')] })).toContain('it is really');
   });
 
-  testWhere(IS_ROOT)('a path below what the account of the command owns: it could plant a link at any moment', () => {
-    expect(problem({ write: [at('own/inner')] })).toContain(`${at('own')} belongs to uid ${user?.uid}`);
-    expect(problem({ write: [at('own')] })).toBeUndefined();
-  });
+  testWhere(IS_ROOT)(
+    'a path below what the account of the command owns: it could plant a link at any moment',
+    () => {
+      expect(problem({ write: [at('own/inner')] })).toContain(`${at('own')} belongs to uid ${user?.uid}`);
+      expect(problem({ write: [at('own')] })).toBeUndefined();
+    },
+  );
 
   test('a path below a folder that everybody can write', () => {
     mkdirSync(at('open'));
@@ -87,7 +93,9 @@ describe('what is refused to be opened', () => {
   test('a path below another one that may be written', () => {
     mkdirSync(at('write/inner'), { recursive: true });
     expect(problem({ write: [at('write'), at('write/inner')] })).toContain('where the command may write');
-    expect(problem({ read: [at('write/inner')], write: [at('write')] })).toContain('where the command may write');
+    expect(problem({ read: [at('write/inner')], write: [at('write')] })).toContain(
+      'where the command may write',
+    );
   });
 
   test("the agent's own files, whatever is above or below them", () => {

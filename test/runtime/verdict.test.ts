@@ -50,7 +50,10 @@ describe('a command is denied that would now run', () => {
     ['with another variable', { spec: { ...spec, env: { A: 'c' } } }],
     ['with one variable more', { spec: { ...spec, env: { A: 'b', C: '' } } }],
     ['where more can be read', { spec: { ...spec, allowances: { ...spec.allowances!, read: [] } } }],
-    ['where more can be written', { spec: { ...spec, allowances: { ...spec.allowances!, write: ['/srv'] } } }],
+    [
+      'where more can be written',
+      { spec: { ...spec, allowances: { ...spec.allowances!, write: ['/srv'] } } },
+    ],
     ['with other sockets', { spec: { ...spec, allowances: { ...spec.allowances!, sockets: [] } } }],
     ['with nothing hidden', { spec: { ...spec, hidePaths: [] } }],
   ])('%s: its asker was told otherwise', (_how, changes) => {
