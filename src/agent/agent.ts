@@ -15,6 +15,7 @@ import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
+import { Suspects } from '../runtime/suspects.ts';
 import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
@@ -31,6 +32,9 @@ import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
 
+/** Requests that are named when an agent died. */
+const RUNNING_TOLD_MAX = 100;
+
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
   readonly config: AgentConfig;
@@ -41,6 +45,7 @@ export class Agent {
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
   private readonly machine: MachineWatch;
+  private readonly suspects: Suspects;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -61,8 +66,9 @@ export class Agent {
     audit: AuditLog;
     copy: SyslogCopy | undefined;
     machine: MachineWatch;
+    suspects: Suspects;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects } = parts;
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -72,12 +78,14 @@ export class Agent {
     this.audit = audit;
     this.copy = copy;
     this.machine = machine;
+    this.suspects = suspects;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
     const { auditOnFailure: onFailure } = config;
     this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
+    this.tellLastEnd();
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -93,7 +101,7 @@ export class Agent {
       driver,
       gate,
       abilities: () => machine.abilities,
-      suspectSince: () => undefined,
+      suspectSince: (rule, argv) => suspects.since(rule, argv),
       hidePaths: [config.dataDir],
       context: {
         nodeName: config.node,
@@ -118,12 +126,14 @@ export class Agent {
         copy: (line) => copy?.send(line),
       });
       const machine = await MachineWatch.start([config.dataDir], log);
+      const { dataDir, forgive } = config;
+      const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
       let agent: Agent | undefined;
       const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
         event: (event) => agent?.event(event),
         fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
       });
-      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, machine });
+      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects });
       return agent;
     } catch (error) {
       await copy?.close();
@@ -184,6 +194,8 @@ export class Agent {
     await this.driver.close();
     this.records.close();
     this.audit.close();
+    const problem = this.suspects.close();
+    if (problem !== '') this.log.warn(problem);
     await this.copy?.close();
   }
 
@@ -207,6 +219,21 @@ export class Agent {
       serf: serf.stats(),
       tags: Object.fromEntries(serf.localTags),
     };
+  }
+
+  /** How the agent before this one ended, where somebody should know. */
+  private tellLastEnd(): void {
+    const { lastEnd, size } = this.suspects;
+    const { running, wasClean, problem } = lastEnd;
+    if (problem !== '') this.log.warn(`should this agent die, nobody will know what of: ${problem}`);
+    if (!wasClean) this.records.note({ event: 'agent-died', running: running.slice(0, RUNNING_TOLD_MAX) });
+    if (running.length > 0) {
+      this.log.warn(
+        `the agent before this one died while it ran: ${running.slice(0, RUNNING_TOLD_MAX).join(', ')}`,
+      );
+    }
+    if (size > 0)
+      this.log.warn(`commands are refused because an agent died while it ran them (${size}): --forgive`);
   }
 
   private joinOne(to: { host: string; port: number }): Promise<string | undefined> {

@@ -25,4 +25,6 @@ export interface AgentConfig {
   /** Whether the system log gets a copy of each audit record. */
   readonly auditSyslog: boolean;
   readonly join: readonly string[];
+  /** Whether commands may run again that ran when an agent died. */
+  readonly forgive: boolean;
 }

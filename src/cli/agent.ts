@@ -14,6 +14,7 @@ import { defaultControlAddress, formatControlAddress, parseControlAddress } from
 import { selfAddress } from '../net/self-address.ts';
 import type { OnAuditFailure } from '../runtime/node-audit.ts';
 import { encodeTags } from '../serf/tags.ts';
+import { checkAgent } from './agent-check.ts';
 import { tagValues } from './tag-values.ts';
 
 const GOSSIP_PORT = 7946;
@@ -40,11 +41,21 @@ export interface AgentOptions {
   readonly auditOnFailure: OnAuditFailure;
   readonly auditSyslog?: boolean;
   readonly join?: readonly string[];
+  readonly forgive?: boolean;
+  readonly check?: boolean;
   readonly logLevel: LogLevel;
 }
 
 /** `fanout agent`: runs an agent until it is told to stop. */
 export async function agent(options: AgentOptions): Promise<number> {
+  if (options.check === true) {
+    const { policy: policyFile, env: environment } = options;
+    return checkAgent({
+      policyFile,
+      environment,
+      dataDir: options.dataDir ?? dataDir(options.node ?? hostname()),
+    });
+  }
   // An agent idles for months. V8's optimising compiler would keep five megabytes of every machine's memory for it, and
   // what costs time here (ciphers, hashes, the kernel) is not JavaScript: output streams as fast without it.
   setFlagsFromString('--no-opt');
@@ -90,6 +101,7 @@ function configFrom(options: AgentOptions): AgentConfig {
     auditOnFailure: options.auditOnFailure,
     auditSyslog: options.auditSyslog === true,
     join: options.join ?? [],
+    forgive: options.forgive === true,
   };
 }
 

@@ -9,7 +9,12 @@ export function defineCluster(program: Command, done: Done): void {
     'run an agent on this machine',
     `Runs an agent in the foreground: a member of the cluster, and, with --policy, one that carries out the
 commands that its policy allows. SIGHUP reads the policy again (a bad one is reported and the old one
-stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
+stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.
+
+With --check: which sandboxes and limits this machine can give, why not the others and how to get them, and
+whether each rule of the policy can run here. Exit status 0 when every rule can, else 4.
+
+A command that ran when an agent of this node died is refused, by the same rule, until a start with --forgive.`,
   )
     .option('--node <name>', 'the name of this node, unique in the cluster (default: the host name)')
     .option('--bind <host:port>', 'the address to gossip on', '0.0.0.0:7946')
@@ -39,6 +44,8 @@ stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
     )
     .option('--audit-syslog', 'copy each audit record to the system log (/dev/log), through logger(1)')
     .option('--join <host:port>', 'a member to join through (repeat)', repeat)
+    .option('--check', 'say what this machine can give to commands and which rules can run; start nothing')
+    .option('--forgive', 'let commands run again that ran when an agent of this node died')
     .addOption(
       new Option('--log-level <level>', 'how much to say')
         .choices(['debug', 'info', 'warn', 'error'])

@@ -86,7 +86,7 @@ describe('a version 2 hierarchy', () => {
     const { folder, child } = await delegated();
     const home = { cpu: { version: 2, folder } } as const;
     const group = JobGroup.create(home, { cpuMs: 300, memoryBytes: undefined, tasks: undefined });
-    const busy = spawn('perl', ['-e', 'fork(); 1 while 1'], { stdio: 'ignore' });
+    const busy = spawn('sh', ['-c', 'while :; do :; done & while :; do :; done'], { stdio: 'ignore' });
     group?.join(busy.pid!);
     const gone = new Promise((resolve) => busy.once('exit', (_, signal) => resolve(signal)));
     await eventually(() => group?.overrun() === 'cpu-limit');
