@@ -16,7 +16,7 @@ import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
 import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
-import { probeSandboxes } from '../runtime/sandbox-probe.ts';
+import { Suspects } from '../runtime/suspects.ts';
 import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
@@ -29,11 +29,15 @@ import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
 import { Handlers } from './handlers.ts';
 import type { Log, LogWatch } from './log.ts';
+import { limitFacts, MachineWatch } from './machine.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
 import { writeTagsFile } from './tags-file.ts';
+
+/** Requests that are named when an agent died. */
+const RUNNING_TOLD_MAX = 100;
 
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
@@ -44,8 +48,9 @@ export class Agent {
   readonly runs: Runs;
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
-  readonly sandboxes: readonly SandboxAvailability[];
   readonly handlers: Handlers;
+  private readonly machine: MachineWatch;
+  private readonly suspects: Suspects;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -67,10 +72,11 @@ export class Agent {
     nodeKey: NodeKey;
     audit: AuditLog;
     copy: SyslogCopy | undefined;
-    sandboxes: readonly SandboxAvailability[];
+    machine: MachineWatch;
+    suspects: Suspects;
     loaded: ReadonlyMap<string, LoadedHandler>;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects } = parts;
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -79,13 +85,15 @@ export class Agent {
     this.nodeKey = nodeKey;
     this.audit = audit;
     this.copy = copy;
-    this.sandboxes = sandboxes;
+    this.machine = machine;
+    this.suspects = suspects;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
     const { auditOnFailure: onFailure } = config;
     this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
+    this.tellLastEnd();
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -97,11 +105,12 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
-    this.handlers = new Handlers(parts);
+    this.handlers = new Handlers({ ...parts, abilities: () => machine.abilities });
     this.responder = new Responder({
       driver,
       gate,
-      sandboxes: () => sandboxes,
+      abilities: () => machine.abilities,
+      suspectSince: (rule, argv) => suspects.since(rule, argv),
       hidePaths: [config.dataDir],
       offers: (admission) => this.handlers.offers(admission),
       context: {
@@ -128,7 +137,9 @@ export class Agent {
         unixMs: () => Date.now(),
         copy: (line) => copy?.send(line),
       });
-      const sandboxes = await probeSandboxes([config.dataDir]);
+      const machine = await MachineWatch.start([config.dataDir], log);
+      const { dataDir, forgive } = config;
+      const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
       let agent: Agent | undefined;
       // That we have joined ourselves is news for a handler too.
       const early: SerfEvent[] = [];
@@ -136,13 +147,30 @@ export class Agent {
         event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
         fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
       });
-      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes, loaded });
+      agent = new Agent({
+        config,
+        log,
+        logWatch,
+        driver,
+        policies,
+        nodeKey,
+        audit,
+        copy,
+        machine,
+        suspects,
+        loaded,
+      });
       for (const event of early) agent.event(event);
       return agent;
     } catch (error) {
       await copy?.close();
       throw error;
     }
+  }
+
+  /** What this machine can do, as it was last found out. */
+  get sandboxes(): readonly SandboxAvailability[] {
+    return this.machine.abilities.sandboxes;
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
@@ -181,9 +209,13 @@ export class Agent {
     this.driver.act((serf, now) => serf.setTags(now, tags));
   }
 
-  /** Reads the policy and the handlers again. What is bad is reported, and the old stays in force. */
+  /**
+   * Reads the policy and the handlers again, and looks again at what the machine can do. What is bad is reported, and the
+   * old stays in force.
+   */
   reloadPolicy(): void {
     this.handlers.reload();
+    void this.machine.refresh();
     try {
       this.policies.reload();
       this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
@@ -203,12 +235,15 @@ export class Agent {
   async stop(): Promise<void> {
     this.isStopped = true;
     await Promise.all(this.closers.map((close) => close()));
+    this.machine.stop();
     this.runs.endAll();
     await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
     this.records.close();
     this.audit.close();
+    const problem = this.suspects.close();
+    if (problem !== '') this.log.warn(problem);
     await this.copy?.close();
   }
 
@@ -229,9 +264,25 @@ export class Agent {
         memory_bytes: String(process.memoryUsage.rss()),
         udp_receive_buffer: String(this.driver.transport.receiveBufferBytes),
       },
+      limits: limitFacts(this.machine.abilities),
       serf: serf.stats(),
       tags: Object.fromEntries(serf.localTags),
     };
+  }
+
+  /** How the agent before this one ended, where somebody should know. */
+  private tellLastEnd(): void {
+    const { lastEnd, size } = this.suspects;
+    const { running, wasClean, problem } = lastEnd;
+    if (problem !== '') this.log.warn(`should this agent die, nobody will know what of: ${problem}`);
+    if (!wasClean) this.records.note({ event: 'agent-died', running: running.slice(0, RUNNING_TOLD_MAX) });
+    if (running.length > 0) {
+      this.log.warn(
+        `the agent before this one died while it ran: ${running.slice(0, RUNNING_TOLD_MAX).join(', ')}`,
+      );
+    }
+    if (size > 0)
+      this.log.warn(`commands are refused because an agent died while it ran them (${size}): --forgive`);
   }
 
   private joinOne(to: { host: string; port: number }): Promise<string | undefined> {

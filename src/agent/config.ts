@@ -38,6 +38,8 @@ export interface AgentConfig {
   readonly auditSyslog: boolean;
   /** Joined through at the start, or the agent stops. */
   readonly join: readonly string[];
+  /** Whether commands may run again that ran when an agent died. */
+  readonly forgive: boolean;
   readonly handlers: HandlerSettings;
   readonly retryJoin: RetryJoinConfig;
   readonly discovery: DiscoveryConfig | undefined;

@@ -193,10 +193,16 @@ export class RunSession {
         this.apply({ kind: 'failed', node, reason: frame.reason, hint: frame.hint });
         break;
       case 'end': {
-        const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = frame;
+        const { code, signal, cause, limit, durationMs, stdoutBytes, stderrBytes } = frame;
         const auditProblem = this.options.onSignedEnd?.(node, frame) ?? '';
         const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
-        this.apply({ kind: 'ended', node, ...facts, ...(auditProblem === '' ? {} : { auditProblem }) });
+        this.apply({
+          kind: 'ended',
+          node,
+          ...facts,
+          ...(limit === undefined ? {} : { limit }),
+          ...(auditProblem === '' ? {} : { auditProblem }),
+        });
         break;
       }
     }
