@@ -24,6 +24,8 @@ export type Decision =
       readonly surroundings: Surroundings;
       /** Those whose approval the rule asked for. Empty when it asks for none. */
       readonly approvedBy: readonly string[];
+      /** The rule's sentence about the risk that it takes, for explanations and the audit log. */
+      readonly dangerous: string | undefined;
     }
   | {
       readonly effect: 'deny';
@@ -97,6 +99,7 @@ function allow(
     })),
     surroundings: rule.surroundings,
     approvedBy: countedApprovers(policy, rule, request),
+    dangerous: rule.dangerous,
   };
 }
 

@@ -3,11 +3,12 @@ import * as v from 'valibot';
 import { utf8 } from '../lib/bytes.ts';
 import type { FanoutError } from '../lib/errors.ts';
 import { checkExamples } from './examples.ts';
+import { firstDanger } from './lint/lint.ts';
 import { compileOperators } from './operators.ts';
 import { Place } from './place.ts';
 import type { Policy } from './policy.ts';
 import { compileRules } from './rules.ts';
-import { policySchema } from './schema.ts';
+import { type PolicyText, policySchema } from './schema.ts';
 import { type YamlPath, YamlSource } from './yaml-source.ts';
 
 /**
@@ -19,12 +20,30 @@ const CLOCK_SKEW_SECONDS = 30;
 /** How long one that waits for approvals may be valid where a policy does not say. */
 const MAX_TTL_APPROVED_SECONDS = 900;
 
+/** A policy, and the text that it was compiled from. */
+export interface PolicyFile {
+  readonly policy: Policy;
+  readonly text: PolicyText;
+  readonly source: YamlSource;
+  /** Ids of the rules that allow some example. */
+  readonly decidedByExamples: ReadonlySet<string>;
+}
+
 /**
- * Reads, checks and compiles a policy, and evaluates its examples. Throws FanoutError POLICY_INVALID with
- * file, line, an excerpt with a caret, and a hint: a policy is sound as a whole or not in force at all.
- * `file` is for messages only.
+ * Reads, checks and compiles a policy, evaluates its examples, and refuses what is dangerous without a sentence
+ * that says why. Throws FanoutError POLICY_INVALID with file, line, an excerpt with a caret, and a hint: a
+ * policy is sound as a whole or not in force at all. `file` is for messages only.
  */
 export function loadPolicy(text: string, file: string): Policy {
+  const compiled = compilePolicy(text, file);
+  const danger = firstDanger(compiled);
+  if (danger === undefined) return compiled.policy;
+  const { path, message, hint, atKey } = danger;
+  throw new Place(compiled.source, path).error(`danger: ${message}`, hint, atKey);
+}
+
+/** As `loadPolicy`, dangers or not: for looking at a policy, never for deciding by it. */
+export function compilePolicy(text: string, file: string): PolicyFile {
   const source = new YamlSource(text, file);
   const result = v.safeParse(policySchema, source.value);
   if (!result.success) throw schemaError(source, result.issues);
@@ -45,8 +64,8 @@ export function loadPolicy(text: string, file: string): Policy {
     ),
     clockSkewSeconds: output.defaults?.clockSkew ?? CLOCK_SKEW_SECONDS,
   };
-  checkExamples(policy, output.examples, place.at('examples'));
-  return policy;
+  const decidedByExamples = checkExamples(policy, output.examples, place.at('examples'));
+  return { policy, text: output, source, decidedByExamples };
 }
 
 /** The problem that comes first in the file. The others may well be its consequences. */

@@ -297,6 +297,7 @@ export const policySchema = closed({
       maxTtl: v.optional(wholeSeconds(TTL_MS_MAX)),
       maxTtlApproved: v.optional(wholeSeconds(TTL_MS_MAX)),
       clockSkew: v.optional(wholeSeconds(SKEW_MS_MAX)),
+      dangerous: v.optional(sentence),
     }),
   ),
   rules: list(rule),
