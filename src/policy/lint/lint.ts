@@ -33,8 +33,10 @@ export function lintPolicy(file: PolicyFile, unixMs: number): readonly LintFindi
 /** The first danger for which its rule has no sentence; undefined when there is none. Cheaper than the whole lint. */
 export function firstDanger(file: PolicyFile): LintFinding | undefined {
   for (const index of file.policy.rules.keys()) {
-    const danger = ruleFindings(file, index).find(({ level }) => level === 'danger');
-    if (danger !== undefined && accepted(file, danger).accepted === undefined) return danger;
+    const danger = ruleFindings(file, index).find(
+      (one) => one.level === 'danger' && accepted(file, one).accepted === undefined,
+    );
+    if (danger !== undefined) return danger;
   }
   return undefined;
 }

@@ -71,11 +71,11 @@ export const NETWORK_PROGRAMS: readonly ProgramFacts[] = [
       writes:
         '-o --output -O --remote-name --remote-name-all -J --remote-header-name --output-dir --create-dirs -D --dump-header -c --cookie-jar --trace --trace-ascii --stderr --hsts --alt-svc --etag-save --libcurl',
       reads:
-        '-K --config -F --form -T --upload-file -b --cookie -n --netrc --netrc-file --netrc-optional -E --cert --key --unix-socket --abstract-unix-socket --variable --next -: ~@* ~[a-z]*@* ~-d@* ~-H@* ~-w@* [fF][iI][lL][eE]:* [sS][cC][pP]:* [sS][fF][tT][pP]:* [gG][oO][pP][hH][eE][rR]:* [dD][iI][cC][tT]:*',
+        '-K --config -F --form -T --upload-file -b --cookie -n --netrc --netrc-file --netrc-optional -E --cert --key --unix-socket --abstract-unix-socket --variable --next -: --data-urlencode ~@* ~-d@* ~-H@* ~-w@* [fF][iI][lL][eE]:* [sS][cC][pP]:* [sS][fF][tT][pP]:* [gG][oO][pP][hH][eE][rR]:* [dD][iI][cC][tT]:*',
       starts: '--engine --proto-redir --ssl-sessions',
     },
     valued:
-      '-o -D -c -K -F -T -b -E -d -H -w -X -A -e -u -U -m -x -y -Y -r -t -z -C -Q -P --output --data --data-raw --data-binary --data-urlencode --header --write-out --request --user-agent --referer --user --max-time --connect-timeout --retry --retry-delay --resolve --interface --proxy --range --url --cacert --capath --limit-rate --max-filesize --max-redirs',
+      '-o -D -c -K -F -T -b -E -d -H -w -X -A -e -u -U -m -x -y -Y -r -t -z -C -Q -P --output --data --data-raw --data-binary --header --write-out --request --user-agent --referer --user --max-time --connect-timeout --retry --retry-delay --resolve --interface --proxy --range --url --cacert --capath --limit-rate --max-filesize --max-redirs',
     complete:
       '--retry --http1.1 --http2 --include --insecure --ipv4 --ipv6 --location --head --fail --silent --show-error --compressed --data-raw --max-time --connect-timeout --proto --progress-bar --no-progress-meter',
   },
