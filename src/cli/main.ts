@@ -42,6 +42,7 @@ type Define = (program: Command, done: Done, rest: readonly string[] | undefined
 
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
+const policies = async (): Promise<Define> => (await import('./define-policy.ts')).definePolicy;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 /** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
@@ -55,7 +56,7 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   monitor: cluster,
   keygen: keys,
   operator: keys,
-  policy: keys,
+  policy: policies,
   plan: records,
   show: records,
   last: records,
@@ -84,7 +85,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [cluster, keys, records] : [part];
+    const parts = part === undefined ? [cluster, keys, policies, records] : [part];
     for (const load of parts) (await load())(program, done, rest);
     await program.parseAsync([...own], { from: 'user' });
     return code;

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { utf8 } from '../lib/bytes.ts';
-import type { FanoutError } from '../lib/errors.ts';
 import { checkExamples } from './examples.ts';
 import { firstDanger } from './lint/lint.ts';
 import { compileOperators } from './operators.ts';
@@ -9,7 +8,7 @@ import { Place } from './place.ts';
 import type { Policy } from './policy.ts';
 import { compileRules } from './rules.ts';
 import { type PolicyText, policySchema } from './schema.ts';
-import { type YamlPath, YamlSource } from './yaml-source.ts';
+import { type SourceError, type YamlPath, YamlSource } from './yaml-source.ts';
 
 /**
  * How long a signed command may be valid where a policy does not say. An operator's command needs seconds.
@@ -45,9 +44,9 @@ export function loadPolicy(text: string, file: string): Policy {
 /** As `loadPolicy`, dangers or not: for looking at a policy, never for deciding by it. */
 export function compilePolicy(text: string, file: string): PolicyFile {
   const source = new YamlSource(text, file);
-  const result = v.safeParse(policySchema, source.value);
-  if (!result.success) throw schemaError(source, result.issues);
-  const { output } = result;
+  const [first] = shapeErrors(source);
+  if (first !== undefined) throw first;
+  const output = v.parse(policySchema, source.value);
   const place = new Place(source);
   const operators = compileOperators(output.operators, place.at('operators'));
   const policy: Policy = {
@@ -68,21 +67,24 @@ export function compilePolicy(text: string, file: string): PolicyFile {
   return { policy, text: output, source, decidedByExamples };
 }
 
-/** The problem that comes first in the file. The others may well be its consequences. */
-function schemaError(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]): FanoutError {
-  const problems = issues.map(({ message, path = [], expected }) => ({
+/** What is wrong with the shape of a file, in the order of the file. The later ones may well be consequences. */
+export function shapeErrors(source: YamlSource): readonly SourceError[] {
+  const result = v.safeParse(policySchema, source.value);
+  if (result.success) return [];
+  const problems = result.issues.map(({ message, path = [], expected }) => ({
     path: path.map(({ key }) => key as string | number) satisfies YamlPath,
     lines: message.split('\n'),
     atKey: expected === 'never',
   }));
   problems.sort((a, b) => source.offsetOf(a.path) - source.offsetOf(b.path));
-  const { path, lines, atKey } = problems[0] ?? { path: [], lines: [], atKey: false };
-  const [message = 'this is not a policy', hint] = lines;
-  const key = path.findLast((step) => typeof step === 'string');
-  const isNamed =
-    atKey ||
-    message.startsWith('the key') ||
-    key === undefined ||
-    (path.length === 2 && path[0] !== 'defaults');
-  return new Place(source, path).error(isNamed ? message : `${key}: ${message}`, hint, atKey);
+  return problems.map(({ path, lines, atKey }) => {
+    const [message = 'this is not a policy', hint] = lines;
+    const key = path.findLast((step) => typeof step === 'string');
+    const isNamed =
+      atKey ||
+      message.startsWith('the key') ||
+      key === undefined ||
+      (path.length === 2 && path[0] !== 'defaults');
+    return new Place(source, path).error(isNamed ? message : `${key}: ${message}`, hint, atKey);
+  });
 }
