@@ -137,8 +137,10 @@ describe('the house', () => {
   });
 
   test('no shell is ever asked for', () => {
-    // What the owner of a machine wrote for their own agent, as Serf's event handlers: this file alone starts it.
+    // Two files start one: what the owner of a machine wrote for their own agent, as Serf's event handlers; and a fixed
+    // text that puts a command into its control group, with the command as arguments that no shell reads.
     expect(sources.filter(({ code }) => code.includes('/bin/sh')).map(({ name }) => name)).toEqual([
+      'runtime/launch.ts',
       'runtime/shell-script.ts',
     ]);
     for (const { name, code } of sources) {

@@ -46,6 +46,7 @@ const agent = async (): Promise<Define> => (await import('./define-agent.ts')).d
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
 const handlers = async (): Promise<Define> => (await import('./define-handlers.ts')).defineHandlers;
+const policies = async (): Promise<Define> => (await import('./define-policy.ts')).definePolicy;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
@@ -62,7 +63,7 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   monitor: cluster,
   keygen: keys,
   operator: keys,
-  policy: keys,
+  policy: policies,
   run: handlers,
   handlers,
   plan: records,
@@ -97,7 +98,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [agent, cluster, keys, records, approvals, audit, handlers] : [part];
+    const parts =
+      part === undefined ? [agent, cluster, keys, policies, records, approvals, audit, handlers] : [part];
     for (const load of parts) (await load())(program, done, rest);
     await program.parseAsync(own, { from: 'user' });
     return code;

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { type Rng, seededRng } from '../../src/lib/rng.ts';
 import { checkArgv } from '../../src/policy/command-string.ts';
 import { decide } from '../../src/policy/decide.ts';
-import { loadPolicy } from '../../src/policy/load.ts';
+import { compilePolicy } from '../../src/policy/load.ts';
 import { ALICE, BOB } from './fixtures.ts';
 import {
   type RawCommand,
@@ -116,7 +116,7 @@ test(`decide agrees with a second, independent reading of the rules on ${POLICIE
       } as RawPolicy['operators'],
       rules: Array.from({ length: 1 + rng.below(5) }, (_, number) => randomRule(rng, `r${number}`)),
     };
-    const policy = loadPolicy(JSON.stringify(raw), 'random.yaml');
+    const policy = compilePolicy(JSON.stringify(raw), 'random.yaml').policy;
     for (let turn = 0; turn < REQUESTS_PER_POLICY; turn++) {
       const request = randomRequest(rng);
       expect(checkArgv(request.argv)).toBeUndefined();

@@ -19,7 +19,7 @@ function publicLineOf({ publicKey }: { publicKey: Uint8Array }): string {
 const POLICY = `version: 1
 environment: production
 operators: { alice: { key: "${publicLineOf(alice)}" } }
-defaults: { sandbox: none, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
+defaults: { sandbox: none, dangerous: tests, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
 rules:
   - { id: never, effect: deny, why: shells, programs: [sh] }
   - { id: look, effect: allow, operators: [alice], commands: [{ program: uptime, argv: [] }] }
