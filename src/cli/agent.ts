@@ -50,6 +50,7 @@ export async function agent(options: AgentOptions): Promise<number> {
   const config = configFrom(options);
   const watch = new LogWatch();
   const log = createLog(options.logLevel, (line) => process.stderr.write(`${line}\n`), watch);
+  if (options.encrypt !== undefined) hideKey(log);
   const running = await Agent.start(config, log, watch);
   const control = await RpcServer.start(running, config.control).catch(async (error: unknown) => {
     await running.stop();
@@ -114,6 +115,13 @@ function clusterKey(options: AgentOptions): string | undefined {
     });
   }
   return utf8Text(readSecretFile(options.encryptFile))?.trim();
+}
+
+/** Serf takes the key on its command line, so people will; from there every user of the machine could read it. */
+function hideKey(log: Log): void {
+  // Takes the place of the arguments in /proc, where everybody can read them.
+  process.title = 'fanout agent';
+  log.warn('--encrypt shows the cluster key to whoever lists processes at the start: use --encrypt-file');
 }
 
 function announce(running: Agent, config: AgentConfig, control: string): void {
