@@ -217,14 +217,18 @@ function heard(record: RunRecord, session: RunSession, address: ControlAddress):
   if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
   else if (record.kind === 'member') {
     session.event({ kind: 'member', node: record.name, status: record.status });
-  } else session.turns.run(() => void fetchAnswer(address, record.stream, session));
+  } else session.turns.run(() => void fetchAnswer(address, record, session));
 }
 
 /** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */
-async function fetchAnswer(address: ControlAddress, stream: number, session: RunSession): Promise<void> {
+async function fetchAnswer(
+  address: ControlAddress,
+  { stream, from }: Extract<RunRecord, { kind: 'answer' }>,
+  session: RunSession,
+): Promise<void> {
   try {
     const { connection, rest } = await openAnswer(address, stream);
-    session.answer(connection, rest);
+    session.answer(connection, rest, from);
   } catch (error) {
     // The stream ended before we came for it, or the agent is gone: the run model learns of both elsewhere.
     if (!(error instanceof FanoutError)) throw error;

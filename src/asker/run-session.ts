@@ -136,10 +136,10 @@ export class RunSession {
     for (const { name, state } of this.state.targets.values()) if (isFinal(state)) this.answers.close(name);
   }
 
-  /** Takes a stream that claims to be a node's answer. */
-  answer(stream: ByteStream, early: Uint8Array): void {
+  /** Takes a stream that claims to be the answer of the node `claimed`. */
+  answer(stream: ByteStream, early: Uint8Array, claimed: string): void {
     if (this.state.phase === 'ended') return stream.destroy();
-    this.answers.take(stream, early);
+    this.answers.take(stream, early, claimed);
   }
 
   private holdingFor(options: RunSessionOptions): Holding | undefined {

@@ -46,6 +46,7 @@ export async function agent(options: AgentOptions): Promise<number> {
   const watch = new LogWatch();
   const { log, syslog } = openLog(config, live, watch);
   for (const warning of [...loaded.warnings, ...controlWarnings(config.control)]) log.warn(warning);
+  if (options.encrypt !== undefined) hideKey(log);
   try {
     const running = await Agent.start(config, log, watch);
     try {
@@ -111,6 +112,13 @@ function controlWarnings(control: ControlAddress): string[] {
   return [
     `whoever reaches ${at} can make this agent leave, change its tags and ask its cluster: use a unix socket`,
   ];
+}
+
+/** Serf takes the key on its command line, so people will; from there every user of the machine could read it. */
+function hideKey(log: Log): void {
+  // Takes the place of the arguments in /proc, where everybody can read them.
+  process.title = 'fanout agent';
+  log.warn('--encrypt shows the cluster key to whoever lists processes at the start: use --encrypt-file');
 }
 
 function announce(running: Agent, config: AgentConfig, control: string): void {
