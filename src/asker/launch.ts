@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { boxKeyPair } from '../identity/box.ts';
 import { signCommand } from '../identity/envelope.ts';
 import { KnownNodes } from '../identity/known-nodes.ts';
-import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
+import type { OperatorKey } from '../identity/operator-key.ts';
 import { keyId } from '../identity/ssh-key.ts';
 import { toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -17,7 +17,8 @@ import type { RunEvent, RunState } from '../run/model.ts';
 import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
 import { agentAddress, connectAgent, openAnswer } from './connect.ts';
 import type { Confirmation } from './holding.ts';
-import { configPath, identityPath } from './paths.ts';
+import { type IdentityOptions, openIdentity } from './operator-identity.ts';
+import { configPath } from './paths.ts';
 import { RunSession } from './run-session.ts';
 
 /** How long a signed command may travel. Nodes accept no more than their policy's maximum, a minute by default. */
@@ -28,7 +29,7 @@ export interface Asker {
   readonly address: ControlAddress;
   readonly client: RpcClient;
   readonly info: AgentInfo;
-  /** The private half signs in this process and never leaves it. */
+  /** Signs here, or through the ssh-agent. The private half goes nowhere. */
   readonly key: OperatorKey;
   readonly knownNodes: KnownNodes;
 }
@@ -73,14 +74,13 @@ export interface LaunchedRun {
 }
 
 /**
- * Loads the operator's key and pins and connects to the agent. Close `client` in the end. Throws FanoutError for a key
- * or a file of pins that cannot be used, and AGENT_UNREACHABLE.
+ * Opens the operator's key, loads the pins and connects to the agent. Close `client` in the end. Throws FanoutError for a
+ * key or a file of pins that cannot be used, and AGENT_UNREACHABLE.
  */
-export async function openAsker(options: {
-  rpcAddr?: string | undefined;
-  identity?: string | undefined;
-}): Promise<Asker> {
-  const key = loadOperatorKey(identityPath(options.identity));
+export async function openAsker(
+  options: IdentityOptions & { readonly rpcAddr?: string | undefined },
+): Promise<Asker> {
+  const key = await openIdentity(options);
   const knownNodes = openKnownNodes();
   const address = agentAddress(options.rpcAddr);
   const client = await connectAgent(address);
@@ -96,8 +96,8 @@ export async function openAsker(options: {
 
 /**
  * Signs the command and has the agent spread it, over a control connection that lasts as long as the run. Throws
- * FanoutError: COMMAND_REFUSED when no node could read the command,
- * INTEGRITY when the file of pins is broken, and what the agent says.
+ * FanoutError: COMMAND_REFUSED when no node could read the command, KEY_INVALID when the ssh-agent does not sign, INTEGRITY
+ * when its signature does not hold or the file of pins is broken, and what the agent says.
  */
 export async function launch(asker: Asker, request: LaunchRequest): Promise<LaunchedRun> {
   const { info, address, knownNodes } = asker;
@@ -106,7 +106,7 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
   const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
   const id = request.id ?? newRunId();
   const { targets, timeoutMs, selector } = request;
-  const envelope = sealRequest(asker, request, { id, replyKey: reply.publicKey });
+  const envelope = await sealRequest(asker, request, { id, replyKey: reply.publicKey });
   const client = await connectAgent(address);
   let hasFailed = false;
   const session = new RunSession({
@@ -138,7 +138,7 @@ function sealRequest(
   { info, key }: Asker,
   { selector, argv, timeoutMs, limitMs, explainOnly }: LaunchRequest,
   { id, replyKey }: { id: Uint8Array; replyKey: Uint8Array },
-): Uint8Array {
+): Uint8Array | Promise<Uint8Array> {
   return signCommand(
     {
       version: 2,

@@ -80,12 +80,16 @@ export interface SignedEnvelope {
  */
 const KIND_ED25519 = 0;
 
+/** Gives 64 signature bytes over an SSHSIG preimage: at once, or later, when somebody else has to be asked. */
+type Signer = (preimage: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+
 /**
- * Envelope bytes: msgpack [body bytes, [[key id, kind, signature]]]. `sign` gets the SSHSIG preimage and
- * gives 64 bytes. Throws FanoutError COMMAND_REFUSED when a node would refuse the body for its form, before
- * anything is signed.
+ * Envelope bytes: msgpack [body bytes, [[key id, kind, signature]]]. They come as the signature comes: at once, or as a
+ * promise. Throws FanoutError COMMAND_REFUSED when a node would refuse the body for its form, before anything is signed.
  */
-export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => Uint8Array): Uint8Array {
+export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => Uint8Array): Uint8Array;
+export function signCommand(body: CommandBody, sign: Signer): Uint8Array | Promise<Uint8Array>;
+export function signCommand(body: CommandBody, sign: Signer): Uint8Array | Promise<Uint8Array> {
   // An encoder may replace half a character, and then something else than was shown would be signed.
   for (const text of [body.cluster, body.environment, ...body.argv, body.selector]) {
     if (utf8Text(utf8(text)) === text) continue;
@@ -104,6 +108,11 @@ export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => U
     });
   }
   const signature = sign(sshsigPreimage(NAMESPACES.command, bodyBytes));
+  if (signature instanceof Uint8Array) return packed(body, bodyBytes, signature);
+  return signature.then((later) => packed(body, bodyBytes, later));
+}
+
+function packed(body: CommandBody, bodyBytes: Uint8Array, signature: Uint8Array): Uint8Array {
   const envelope = encodeRpc([bodyBytes, [[body.keyId, KIND_ED25519, signature]]]);
   if (envelope.length > ENVELOPE_BYTES_MAX) {
     throw new FanoutError(
