@@ -68,10 +68,17 @@ export function withOutput(command: Command): Command {
     );
 }
 
+export function identityOption(): Option {
+  return new Option(
+    '-i, --identity <file>',
+    'your key, or the .pub of one in ssh-agent (default: see "operator show")',
+  );
+}
+
 /** The flags of a run. */
 export function withRun(command: Command): Command {
   return command
-    .option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)")
+    .addOption(identityOption())
     .option(
       '-t, --timeout <duration>',
       'end the run, and kill what still runs, after this time (each batch anew)',
