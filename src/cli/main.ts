@@ -58,6 +58,7 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   monitor: cluster,
   keygen: keys,
   operator: keys,
+  'known-nodes': keys,
   policy: keys,
   plan: records,
   show: records,
