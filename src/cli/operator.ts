@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { findIdentity } from '../asker/operator-identity.ts';
 import { configPath } from '../asker/paths.ts';
 import { unsealed } from '../asker/unlock.ts';
@@ -47,6 +48,11 @@ export async function operatorPassphrase(
   if (file.kind === 'locked') {
     throw new FanoutError('KEY_INVALID', `${path} has OpenSSH's own passphrase`, {
       hint: `Change it with: ssh-keygen -p -f ${quote(path)}`,
+    });
+  }
+  if (file.kind === 'open' && dirname(resolve(path)).endsWith('/.ssh')) {
+    throw new FanoutError('USAGE', `${path} is a key of ssh, which could not read it any more`, {
+      hint: `Give it OpenSSH's passphrase, and hand it to ssh-agent: ssh-keygen -p -f ${quote(path)}; ssh-add ${quote(path)}`,
     });
   }
   if (file.kind === 'open' && options.remove === true) {

@@ -106,8 +106,8 @@ export class KnownNodes {
     if (pin === undefined) return `the key of "${node}" is not pinned`;
     return (
       `the key of "${node}" has changed: ${this.path}:${pin.line} pins ${identityFingerprint(pin.identity)}, now ` +
-      `it shows ${identityFingerprint(identity)}. Somebody may be impersonating it. Compare with the node key that ` +
-      `its agent prints at start; if it was set up anew, run: ${this.forgetCommand(pin)}`
+      `it shows ${identityFingerprint(identity)}. Somebody may be impersonating it. If its agent ` +
+      `prints that node key, run: ${this.forgetCommand(pin)}`
     );
   }
 
