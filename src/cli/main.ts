@@ -28,14 +28,16 @@ ${Object.entries(EXIT_CODES)
 
 Environment:
   FANOUT_RPC_ADDR    the agent to talk to (default: its unix socket on this machine)
-  FANOUT_IDENTITY    the operator's key file (default: ~/.config/fanout/operator.key)
+  FANOUT_IDENTITY    your key file, or the .pub file of a key in ssh-agent, as -i
+  SSH_AUTH_SOCK      the ssh-agent that may hold your key
   NO_COLOR           no colours, whatever the terminal can do
 
 Files:
-  ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"
-  ~/.config/fanout/known_nodes      the node keys that you have met, as ssh's known_hosts
+  ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"; without it
+                                    ~/.ssh/id_ed25519, then ssh-agent ("fanout operator show")
+  ~/.config/fanout/known_nodes      the node keys that you have met ("fanout known-nodes")
   ~/.config/fanout/selections.yaml  saved selections
-  ~/.config/fanout/config.yaml      settings: "audit: { onFailure: refuse }" or warn
+  ~/.config/fanout/config.yaml      settings: "identity: ~/.ssh/work.pub", "audit: ..."
   ~/.local/state/fanout/            audit log, history, records of the last runs, yours alone
 
 "fanout help COMMAND" tells more about each command.`;
@@ -63,6 +65,7 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   monitor: cluster,
   keygen: keys,
   operator: keys,
+  'known-nodes': keys,
   policy: policies,
   run: handlers,
   handlers,

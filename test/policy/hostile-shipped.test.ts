@@ -123,7 +123,7 @@ function otherForms(program: string, option: string, value: string): string[][] 
   const letter = /^-([a-zA-Z])$/.exec(option)?.[1];
   if (letter === undefined) return forms;
   for (const { program: of, grammar } of commands) {
-    if (of !== program || grammar.form === 'sequence') continue;
+    if (of !== program || grammar.form !== 'options') continue;
     for (const flag of grammar.flags) {
       if (/^-[a-zA-Z]+$/.test(flag)) forms.push([flag + letter + value], [`-${letter}${flag.slice(1)}`]);
     }
