@@ -11,7 +11,7 @@ import type { ExampleText } from './schema.ts';
 const NODES_MAX = 32;
 
 /** Who asks for what, and where. */
-export interface AskedCommand {
+interface AskedCommand {
   readonly argv: readonly string[];
   readonly operator: string;
   readonly approvers: readonly string[];

@@ -191,7 +191,8 @@ test.each(SLIPS)('not valid: %s -> %s', (before, after) => {
   expect(problemOf(schema, parse(text))).toBeDefined();
   // A node sees it too, though for some of these not before it compiles the rules.
   const seen = shapeErrors(new YamlSource(text, 'x')).length > 0;
-  if (!/al ice|usr\/bin\/ps|path: |cwd: |flags: |write: \[tmp/.test(`${before}${after}`)) expect(seen).toBe(true);
+  if (!/al ice|usr\/bin\/ps|path: |cwd: |flags: |write: \[tmp/.test(`${before}${after}`))
+    expect(seen).toBe(true);
 });
 
 test('every key has a sentence for the editor', () => {

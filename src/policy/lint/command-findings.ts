@@ -53,7 +53,7 @@ export function commandFindings(
   findings.push(...swallowers(all, facts, at));
   findings.push(...pathFindings(command.program, facts, all, at));
   findings.push(...colours(all, at));
-  if (facts === undefined) findings.push(unknownProgram(command.program, at));
+  if (facts === undefined && !command.program.includes(':')) findings.push(unknownProgram(command.program, at));
   return findings;
 }
 

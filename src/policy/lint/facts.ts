@@ -9,7 +9,7 @@ export type Harm = 'starts' | 'writes' | 'reads' | 'changes' | 'endless' | 'term
 type Spellings = string;
 
 /** What a word means that stands for an action, as `restart` does for systemctl. */
-export interface Verbs {
+interface Verbs {
   /** Which of the arguments that are no options it is, from 0. */
   readonly at: number;
   /** Only when one of these stands in front. */
