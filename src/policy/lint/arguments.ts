@@ -29,6 +29,9 @@ export interface Argument {
   readonly isFixed: boolean;
 }
 
+/** As many arguments as a command can have, and more. */
+const POSITIONALS_MAX = 1000;
+
 /** Every form of every argument that a grammar lets through. Empty for commands that are no programs' arguments. */
 export function argumentsOf(grammar: Grammar, facts: ProgramFacts | undefined): readonly Argument[] {
   if (grammar.form === 'sequence') return sequenceArguments(grammar.slots, facts);
@@ -108,7 +111,10 @@ function optionArguments(
     const isCertain =
       facts !== undefined && (takesNext(option, facts.valued ?? '', facts) || isSpelled(option, facts));
     for (const [choice, token] of slot.entries()) {
-      found.push({ ...base, token, path: [...path, choice], role: 'value', option, isCertain });
+      const one = { ...base, token, path: [...path, choice], option };
+      if (isCertain) found.push({ ...one, role: 'value', isCertain });
+      // What stands behind a flag of the program is an argument of its own, whatever the rule calls it.
+      else found.push({ ...one, role: facts === undefined ? 'value' : 'free', to: POSITIONALS_MAX });
     }
   }
   const { first, rest } = grammar;

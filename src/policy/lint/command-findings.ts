@@ -53,7 +53,8 @@ export function commandFindings(
   findings.push(...swallowers(all, facts, at));
   findings.push(...pathFindings(command.program, facts, all, at));
   findings.push(...colours(all, at));
-  if (facts === undefined) findings.push(unknownProgram(command.program, at));
+  if (facts === undefined && !command.program.includes(':'))
+    findings.push(unknownProgram(command.program, at));
   return findings;
 }
 
@@ -153,7 +154,11 @@ function guardedHarms(all: readonly Argument[], guarded: string): readonly Found
   return all.flatMap((argument) => {
     if (argument.role !== 'free' || argument.to < 1) return [];
     const word = guarded.split(' ').find((one) => meets(argument.token, one));
-    return word === undefined ? [] : [told('starts', argument, word)];
+    if (word === undefined) return [];
+    const { token, path, atKey } = argument;
+    return [
+      { harm: 'starts', path, atKey, what: `"${token.text}" takes in "${word}", and the machine with it` },
+    ];
   });
 }
 
@@ -171,8 +176,13 @@ function told(harm: Harm, { token, path, atKey }: Argument, spelling: string | u
   const what =
     wish === undefined || isExact(token)
       ? `"${text}" here ${HARM_TEXT[harm]}`
-      : `"${text}" can be ${wish === 'code' ? 'any code' : `"${wish}"`}, which ${HARM_TEXT[harm]}`;
+      : `"${text}" can be ${nameOf(wish)}, which ${HARM_TEXT[harm]}`;
   return { harm, path, atKey, what };
+}
+
+function nameOf(wish: string): string {
+  if (wish === 'code') return 'any code';
+  return isGlob(wish) ? 'a word' : `"${wish}"`;
 }
 
 function asFindings({ harm, path, atKey, what }: Found, at: YamlPath, isReadOnly: boolean): LintFinding[] {
@@ -223,7 +233,8 @@ function colours(all: readonly Argument[], at: YamlPath): readonly LintFinding[]
   return all.flatMap(({ token, path, option }): LintFinding[] => {
     const isValue = option === '--color' || option === '--colour' || option === '--colors';
     const word = isValue ? 'always' : '--color=always --colour=always --colors=always';
-    if (!meets(token, word) || (!isValue && token.text.startsWith('any:'))) return [];
+    // A wildcard that takes in every option is a danger of its own.
+    if (!meets(token, word) || (!isValue && !token.text.startsWith('--col'))) return [];
     const message = `"${token.text}" colours the answer also where nobody looks at it`;
     return [{ level: 'warn', code: 'terminal', path: [...at, ...path], message, hint: HINTS.terminal }];
   });

@@ -11,6 +11,7 @@ const SECRETS = [
   '/etc/shadow',
   '/etc/gshadow',
   '/root/.ssh/id_ed25519',
+  '/home/somebody/.ssh/id_ed25519',
   '/etc/ssh/ssh_host_ed25519_key',
   '/etc/ssl/private/key.pem',
   '/etc/fanout/node.key',

@@ -57,10 +57,10 @@ export const FILE_PROGRAMS: readonly ProgramFacts[] = [
     unless: '-l -t -c --list --test --stdout',
     paths: content(0),
   },
-  { names: 'zcat bzcat xzcat lzcat zstdcat lz4cat', paths: content(0) },
+  { names: 'cat tac rev zcat bzcat xzcat lzcat zstdcat lz4cat', paths: content(0) },
   {
     names:
-      'cat tac nl od hexdump hd strings cut paste join comm cmp fold fmt expand unexpand rev pr base64 base32 basenc ul column look tsort sum zdiff zcmp colordiff bat batcat',
+      'nl od hexdump hd strings cut paste join comm cmp fold fmt expand unexpand pr base64 base32 basenc ul column look tsort sum zdiff zcmp colordiff bat batcat',
     valued:
       '-d -f -c -b -w -s -t -o -i -n -j -A -N -e -1 -2 -v -l --delimiter --fields --bytes --characters --output --length --lines --width --format',
     complete: '--output',

@@ -151,7 +151,7 @@ export const MACHINE_PROGRAMS: readonly ProgramFacts[] = [
     names: 'git',
     options: {
       starts:
-        '-c --config-env --exec-path --upload-pack --receive-pack --upload-archive --exec -O --open-files-in-pager --ext-diff --textconv -x --extcmd ~ext::*',
+        '-c --config-env --exec-path --upload-pack --receive-pack --upload-archive --exec -O --open-files-in-pager --ext-diff --textconv -x --extcmd',
       writes: '-o --output --output-directory --git-dir --work-tree --separate-git-dir',
       reads: '--no-index --contents -F --pathspec-from-file -S',
     },
