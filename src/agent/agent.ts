@@ -16,6 +16,7 @@ import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
 import type { SerfEvent } from '../serf/events.ts';
+import type { KeyGuard } from '../serf/key-queries.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
@@ -23,6 +24,8 @@ import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
+import { KeyKeeper } from './key-keeper.ts';
+import { loadKeyring } from './keyring-file.ts';
 import type { Log, LogWatch } from './log.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
@@ -38,6 +41,7 @@ export class Agent {
   readonly runs: Runs;
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
+  readonly keys: KeyKeeper;
   readonly sandboxes: readonly SandboxAvailability[];
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
@@ -79,6 +83,7 @@ export class Agent {
       unixMs,
       lastRecordUnixMs: () => audit.lastUnixMs,
     });
+    this.keys = new KeyKeeper({ settings: config.serf, gate, policies, audit, log });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
     this.responder = new Responder({
@@ -106,7 +111,13 @@ export class Agent {
     const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
     const sandboxes = await probeSandboxes([config.dataDir]);
     let agent: Agent | undefined;
-    const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
+    const keyGuard: KeyGuard = {
+      permit: (change) => (agent === undefined ? 'this agent is starting' : agent.keys.permit(change)),
+      changed: (keyring) => agent?.keys.changed(keyring),
+    };
+    const keyring = keyringOf(config);
+    const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), keyring, keyGuard });
+    const driver = await SerfDriver.start(config.bind, configure, {
       event: (event) => agent?.event(event),
       fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
     });
@@ -244,6 +255,11 @@ function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: num
   return replay;
 }
 
+function keyringOf({ encryptKey, serf }: AgentConfig): Keyring | undefined {
+  if (serf.keyringFile !== undefined) return loadKeyring(serf.keyringFile);
+  return encryptKey === undefined ? undefined : new Keyring([parseClusterKey(encryptKey)]);
+}
+
 function serfConfig(config: AgentConfig, port: number): SerfConfig {
   const host = config.advertise?.host ?? config.bind.host;
   const addr = ipBytes(host);
@@ -259,7 +275,7 @@ function serfConfig(config: AgentConfig, port: number): SerfConfig {
     tags: config.tags,
     profile: config.profile,
     compression: true,
-    keyring: config.encryptKey === undefined ? undefined : new Keyring([parseClusterKey(config.encryptKey)]),
+    keyring: undefined,
     matches: matchesExpression,
   };
 }

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../lib/net-address.ts';
 import type { Profile } from '../memberlist/config.ts';
 import type { ControlAddress } from '../net/control-address.ts';
+import type { SerfSettings } from './serf-settings.ts';
 
 /** Everything an agent needs to know to start. The command line makes one from its flags. */
 export interface AgentConfig {
@@ -20,4 +21,5 @@ export interface AgentConfig {
   readonly policyFile: string | undefined;
   readonly dataDir: string;
   readonly join: readonly string[];
+  readonly serf: SerfSettings;
 }

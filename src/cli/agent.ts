@@ -13,6 +13,7 @@ import { LAN_PROFILE, LOCAL_PROFILE, type Profile, WAN_PROFILE } from '../member
 import { defaultControlAddress, formatControlAddress, parseControlAddress } from '../net/control-address.ts';
 import { selfAddress } from '../net/self-address.ts';
 import { encodeTags } from '../serf/tags.ts';
+import { type SerfOptions, serfSettings } from './serf-flags.ts';
 import { tagValues } from './tag-values.ts';
 
 const GOSSIP_PORT = 7946;
@@ -24,7 +25,7 @@ const PROFILES: Readonly<Record<string, Profile>> = {
   local: LOCAL_PROFILE,
 };
 
-export interface AgentOptions {
+export interface AgentOptions extends SerfOptions {
   readonly node?: string;
   readonly bind: string;
   readonly advertise?: string;
@@ -85,6 +86,7 @@ function configFrom(options: AgentOptions): AgentConfig {
     policyFile: options.policy,
     dataDir: options.dataDir ?? dataDir(node),
     join: options.join ?? [],
+    serf: serfSettings(options),
   };
 }
 
@@ -123,7 +125,7 @@ function announce(running: Agent, config: AgentConfig, control: string): void {
   const lines = [
     `==> fanout agent running`,
     `    node:        ${config.node}`,
-    `    gossip:      ${at}${config.encryptKey === undefined ? '  NOT ENCRYPTED (see --encrypt)' : ', encrypted'}`,
+    `    gossip:      ${at}${running.driver.serf.isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`,
     `    control:     ${control}`,
     `    node key:    ${running.nodeKey.fingerprint}`,
     `    environment: ${policy?.environment ?? config.environment ?? '-'}`,

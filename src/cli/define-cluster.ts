@@ -1,16 +1,18 @@
 import { type Command, Option } from 'commander';
 import { type Done, formatOption, repeat, rpcOption, sub, withSelection } from './define.ts';
+import { withSerf } from './define-serf.ts';
 
 /** Commands about the cluster and its agents. */
 export function defineCluster(program: Command, done: Done): void {
-  sub(
+  const agent = sub(
     program,
     'agent',
     'run an agent on this machine',
     `Runs an agent in the foreground: a member of the cluster, and, with --policy, one that carries out the
 commands that its policy allows. SIGHUP reads the policy again (a bad one is reported and the old one
 stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
-  )
+  );
+  withSerf(agent)
     .option('--node <name>', 'the name of this node, unique in the cluster (default: the host name)')
     .option('--bind <host:port>', 'the address to gossip on', '0.0.0.0:7946')
     .option('--advertise <host:port>', 'the address that the others should use, if it is another one')

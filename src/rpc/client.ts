@@ -3,6 +3,7 @@ import { concatBytes } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { encodeRpc, Fields, type MsgpackValue } from '../lib/msgpack.ts';
 import { ValueReader } from './framing.ts';
+import { decodeKeyReply, type KeyReply } from './keys.ts';
 import { decodeMembers, type MemberRecord } from './members.ts';
 import { type AgentInfo, decodeInfo, decodeRunRecord, decodeStats, type RunRecord } from './replies.ts';
 import { type Request, requestBody } from './requests.ts';
@@ -22,10 +23,14 @@ const VALUE_BYTES_MAX = 16 * 1024 * 1024;
 const VALUES_MAX = 2 ** 22;
 const PROTOCOL_VERSION = 1;
 
+type KeyRequest = Extract<Request, { command: 'install-key' | 'use-key' | 'remove-key' | 'list-keys' }>;
+
 interface Pending {
-  /** Serf sends the body of a failed join as well, and of no other failed command that is used here. */
+  /** Serf sends the body of a failed join and of failed key commands as well, and of no other that is used here. */
   readonly body: 'none' | 'on-success' | 'always';
   readonly resolve: (body: MsgpackValue) => void;
+  /** Takes the error of a reply and its body together, instead of `reject`. */
+  readonly failed?: (error: string, body: MsgpackValue) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -113,6 +118,15 @@ export class RpcClient {
   /** Sets tags of the agent and deletes others. */
   async tags(tags: ReadonlyMap<string, string>, deleteTags: readonly string[] = []): Promise<void> {
     await this.call({ command: 'tags', tags, deleteTags }, 'none');
+  }
+
+  /** Changes or lists the keys of all members; a change that failed on some is a reply, not an error. */
+  async keys(request: KeyRequest): Promise<KeyReply> {
+    let failure = '';
+    const body = await this.call(request, 'always', (error) => {
+      failure = error;
+    });
+    return this.decoded((value) => decodeKeyReply(value, failure), body);
   }
 
   /** Answers a query that `stream` told of, by its id. */
@@ -224,13 +238,27 @@ export class RpcClient {
     };
   }
 
-  private call(request: Request, replyBody: Pending['body']): Promise<MsgpackValue> {
+  /** `onError` takes the error of a reply that has a body all the same; without it the promise is rejected. */
+  private call(
+    request: Request,
+    replyBody: Pending['body'],
+    onError?: (error: string) => void,
+  ): Promise<MsgpackValue> {
     if (this.isClosed) return Promise.reject(lost('it closed the connection'));
     const seq = ++this.lastSeq;
     const body = requestBody(request);
     const header = encodeRpc({ Command: request.command, Seq: seq });
     const reply = new Promise<MsgpackValue>((resolve, reject) => {
-      this.pending.set(seq, { body: replyBody, resolve, reject });
+      const failed = (error: string, value: MsgpackValue): void => {
+        onError?.(error);
+        resolve(value);
+      };
+      this.pending.set(seq, {
+        body: replyBody,
+        resolve,
+        reject,
+        ...(onError === undefined ? {} : { failed }),
+      });
     });
     this.connection.write(body === undefined ? header : concatBytes(header, encodeRpc(body)));
     return reply;
@@ -271,6 +299,7 @@ export class RpcClient {
     const pending = this.pending.get(header.seq);
     this.pending.delete(header.seq);
     if (header.error !== '') {
+      if (pending?.failed !== undefined) return pending.failed(header.error, body);
       pending?.reject(new FanoutError('AGENT_ERROR', `the agent says: ${header.error}`));
       return;
     }

@@ -38,6 +38,14 @@ export type Request =
       readonly payload: Uint8Array;
     }
   | { readonly command: 'stats' }
+  | {
+      readonly command: 'install-key' | 'use-key' | 'remove-key';
+      /** Base64. */
+      readonly key: string;
+      /** fanout's own: a signed envelope that asks for the same; empty for none. */
+      readonly approval: Uint8Array;
+    }
+  | { readonly command: 'list-keys' }
   | { readonly command: 'stream'; readonly type: string }
   | { readonly command: 'monitor'; readonly logLevel: string }
   /** Answers a query that came by a stream. */
@@ -62,7 +70,14 @@ export type Request =
 export type CommandName = Request['command'];
 
 /** Commands whose request has no body. */
-const BODILESS: readonly CommandName[] = ['members', 'leave', 'stats', 'fanout-info', 'fanout-peers'];
+const BODILESS: readonly CommandName[] = [
+  'members',
+  'leave',
+  'stats',
+  'list-keys',
+  'fanout-info',
+  'fanout-peers',
+];
 
 const COMMANDS: readonly CommandName[] = [
   'handshake',
@@ -77,6 +92,9 @@ const COMMANDS: readonly CommandName[] = [
   'stream',
   'monitor',
   'respond',
+  'install-key',
+  'use-key',
+  'remove-key',
   'fanout-programs',
   'fanout-run',
   'fanout-answer',
@@ -138,6 +156,10 @@ export function decodeRequest(command: CommandName, body: MsgpackValue): Request
       return { command, logLevel: fields.text('LogLevel') };
     case 'respond':
       return { command, id: fields.u64('ID'), payload: fields.bytes('Payload') };
+    case 'install-key':
+    case 'use-key':
+    case 'remove-key':
+      return { command, key: fields.text('Key'), approval: fields.bytes('Approval') };
     case 'fanout-programs':
       return { command, keyId: fields.bytes('KeyId') };
     case 'fanout-run':
@@ -193,6 +215,12 @@ export function requestBody(request: Request): Encodable | undefined {
       return { LogLevel: request.logLevel };
     case 'respond':
       return { ID: request.id, Payload: orNil(request.payload) };
+    case 'install-key':
+    case 'use-key':
+    case 'remove-key': {
+      const { key, approval } = request;
+      return { Approval: approval.length === 0 ? undefined : approval, Key: key };
+    }
     case 'fanout-programs':
       return { KeyId: request.keyId };
     case 'fanout-run':

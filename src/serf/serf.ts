@@ -94,6 +94,10 @@ export class Serf {
     return this.tags;
   }
 
+  get isEncrypted(): boolean {
+    return this.config.keyring !== undefined;
+  }
+
   get isLeaving(): boolean {
     return this.departure.isUnderWay;
   }
@@ -108,7 +112,7 @@ export class Serf {
   stats(): Record<string, string> {
     return {
       coordinate_resets: '0',
-      encrypted: String(this.config.keyring !== undefined),
+      encrypted: String(this.isEncrypted),
       event_queue: String(this.broadcasts.depth('event')),
       event_time: String(this.eventClock.time),
       failed: String(this.members.count('failed')),

@@ -1,0 +1,10 @@
+/** Who may change the cluster's keys on this node. */
+export type KeyChanges = 'any' | 'operators';
+
+/** The parts of Serf's protocol that an agent can be set to take part in. */
+export interface SerfSettings {
+  /** Where the keys are kept, the primary first; excludes a key that is given otherwise. */
+  readonly keyringFile: string | undefined;
+  /** Undefined: operators where there is a policy that names some, else any, as in Serf. */
+  readonly keyChanges: KeyChanges | undefined;
+}
