@@ -246,7 +246,8 @@ function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: num
   const replay = new ReplayCache();
   const policy = policies.current;
   if (policy === undefined) return replay;
-  const windowMs = (policy.maxTtlSeconds + 2 * policy.clockSkewSeconds) * 1000;
+  // What others have approved is valid for longer.
+  const windowMs = (policy.maxTtlApprovedSeconds + 2 * policy.clockSkewSeconds) * 1000;
   for (const id of audit.recentRequestIds(unixMs - windowMs)) {
     // Full is safe: a full cache refuses every command until the first of these is over.
     if (replay.full) break;

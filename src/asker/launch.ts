@@ -6,7 +6,7 @@ import { signCommand } from '../identity/envelope.ts';
 import { KnownNodes } from '../identity/known-nodes.ts';
 import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
 import { keyId } from '../identity/ssh-key.ts';
-import { toHex } from '../lib/bytes.ts';
+import { EMPTY, toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { ControlAddress } from '../net/control-address.ts';
@@ -45,6 +45,10 @@ export interface LaunchRequest {
   readonly limitMs?: Millis | undefined;
   /** The nodes only say whether they would run it. */
   readonly explainOnly?: boolean | undefined;
+  /** With that: as if the operator with this key id asked and this one approved. */
+  readonly explainAs?: Uint8Array | undefined;
+  /** Signed already, under `id`: a request that others have approved. */
+  readonly prepared?: PreparedRequest | undefined;
   readonly rollout?: RolloutPlan | undefined;
   readonly confirm?: Confirmation | undefined;
   /**
@@ -56,6 +60,13 @@ export interface LaunchRequest {
   onReaderReady?(listener: () => void): void;
   /** A rollout is somewhere else now. */
   onPhase?(phase: RolloutPhase): void;
+}
+
+/** A command that was signed some time before it is sent. */
+export interface PreparedRequest {
+  readonly envelope: Uint8Array;
+  /** Opens the answers. */
+  readonly replySecret: Uint8Array;
 }
 
 /** The id of a run that is to be launched: 16 random bytes that nobody has used before. */
@@ -103,17 +114,16 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
   const { info, address, knownNodes } = asker;
   // Another process of this operator may have met nodes since, or the operator may have removed a line.
   knownNodes.refresh();
-  const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
   const id = request.id ?? newRunId();
   const { targets, timeoutMs, selector } = request;
-  const envelope = sealRequest(asker, request, { id, replyKey: reply.publicKey });
+  const { envelope, replySecret } = request.prepared ?? prepareRequest(asker, request, id, TTL_SECONDS);
   const client = await connectAgent(address);
   let hasFailed = false;
   const session = new RunSession({
     ...request,
     environment: info.environment,
     requestId: id,
-    replySecret: reply.secret,
+    replySecret,
     knownNodes,
     // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
     mayJoin: (node) => request.explainOnly !== true && mayMatchName(selector, node),
@@ -134,19 +144,23 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
   return { id: toHex(id), session, ended };
 }
 
-function sealRequest(
+/** Signs a command. Throws FanoutError COMMAND_REFUSED when no node could read it. */
+export function prepareRequest(
   { info, key }: Asker,
-  { selector, argv, timeoutMs, limitMs, explainOnly }: LaunchRequest,
-  { id, replyKey }: { id: Uint8Array; replyKey: Uint8Array },
-): Uint8Array {
-  return signCommand(
+  request: Pick<LaunchRequest, 'selector' | 'argv' | 'timeoutMs' | 'limitMs' | 'explainOnly' | 'explainAs'>,
+  id: Uint8Array,
+  ttlSeconds: number,
+): PreparedRequest {
+  const { selector, argv, timeoutMs, limitMs, explainOnly } = request;
+  const { publicKey: replyKey, secret: replySecret } = boxKeyPair(new Uint8Array(randomBytes(32)));
+  const envelope = signCommand(
     {
-      version: 2,
+      version: 3,
       cluster: info.cluster,
       environment: info.environment,
       keyId: keyId(key.publicKey),
       issuedAt: Math.floor(Date.now() / 1000),
-      ttlSeconds: TTL_SECONDS,
+      ttlSeconds,
       id,
       selector: selectorText(selector),
       argv,
@@ -155,9 +169,11 @@ function sealRequest(
       replyPort: info.port,
       timeoutMs: limitMs ?? timeoutMs,
       explainOnly: explainOnly === true,
+      explainAs: request.explainAs ?? EMPTY,
     },
     key.sign,
   );
+  return { envelope, replySecret };
 }
 
 function heard(record: RunRecord, session: RunSession, address: ControlAddress): void {

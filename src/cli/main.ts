@@ -44,6 +44,8 @@ const cluster = async (): Promise<Define> => (await import('./define-cluster.ts'
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
+const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
+
 /** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
 const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   agent: cluster,
@@ -62,6 +64,9 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   history: records,
   select: records,
   ui: records,
+  request: approvals,
+  approve: approvals,
+  submit: approvals,
 };
 
 /** Runs one command line and returns its exit code. Everything heavy is imported by the command that needs it. */
@@ -84,7 +89,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [cluster, keys, records] : [part];
+    const parts = part === undefined ? [cluster, keys, records, approvals] : [part];
     for (const load of parts) (await load())(program, done, rest);
     await program.parseAsync([...own], { from: 'user' });
     return code;

@@ -1,4 +1,10 @@
-import { decodeEnvelope, type SignedEnvelope, verifyEnvelope } from '../identity/envelope.ts';
+import {
+  type CommandBody,
+  decodeEnvelope,
+  type SignedEnvelope,
+  verifyApproval,
+  verifyEnvelope,
+} from '../identity/envelope.ts';
 import type { ReplayCache } from '../identity/replay-cache.ts';
 import { toHex } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
@@ -50,6 +56,9 @@ export type Admission =
       readonly decision: Extract<Decision, { effect: 'allow' }>;
     };
 
+/** What an operator hears about. */
+export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
+
 /** Checks an envelope, cheap before dear, and lets the policy decide about its command. Never throws for what came in. */
 export class Gate {
   private readonly context: GateContext;
@@ -95,7 +104,8 @@ export class Gate {
   private judge(policy: Policy, envelope: SignedEnvelope, operator: string, id: string): Admission {
     const { body } = envelope;
     const unixMs = this.context.unixMs();
-    const late = timeProblem(body.issuedAt, body.ttlSeconds, policy, unixMs);
+    const approvers = approversOf(policy, envelope);
+    const late = timeProblem(body, approvers, policy, unixMs);
     const refused = (code: string, rule: string, reason: string): Admission => ({
       kind: 'refused',
       envelope,
@@ -111,6 +121,9 @@ export class Gate {
     const validUntil = (body.issuedAt + body.ttlSeconds + policy.clockSkewSeconds) * 1000;
     replay.remember(id, late === undefined ? validUntil : Math.max(validUntil, unixMs + LATE_REMEMBERED_MS));
     if (late !== undefined) return refused('time-window', '', late);
+    if (approvers === undefined) {
+      return refused('approvals', '', 'an approval does not hold: it is not over this command');
+    }
     const behindMs = this.context.lastRecordUnixMs() - unixMs;
     if (behindMs > policy.clockSkewSeconds * 1000) {
       const seconds = Math.round(behindMs / 1000);
@@ -122,19 +135,37 @@ export class Gate {
     }
     const unfit = checkArgv(body.argv);
     if (unfit !== undefined) return refused('argv', '', unfit);
-    const { nodeName: node } = this.context;
-    const decision = decide(policy, { operator, node, tags: this.context.tags(), argv: body.argv, unixMs });
-    if (decision.effect === 'deny') {
-      return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
-    }
-    return { kind: 'admitted', envelope, operator, decision };
+    return this.decide(policy, envelope, operator, approvers);
+  }
+
+  private decide(
+    policy: Policy,
+    envelope: SignedEnvelope,
+    signer: string,
+    approvers: readonly string[],
+  ): AnsweredAdmission {
+    const { argv, explainAs } = envelope.body;
+    const isForOther = explainAs.length > 0;
+    const decision = decide(policy, {
+      operator: isForOther ? operatorByKeyId(policy, explainAs)?.name : signer,
+      approvers: isForOther ? [signer, ...approvers] : approvers,
+      node: this.context.nodeName,
+      tags: this.context.tags(),
+      argv,
+      unixMs: this.context.unixMs(),
+    });
+    if (decision.effect === 'allow') return { kind: 'admitted', envelope, operator: signer, decision };
+    const { code, rule = '', why, reason } = decision;
+    // What is missing is what has to be known here; why the rule exists is not.
+    const said = code === 'approvals' ? reason : (why ?? reason);
+    return { kind: 'refused', envelope, operator: signer, code, rule, reason: said };
   }
 
   /**
    * Decides again about a command that was admitted earlier, by the policy, the tags and the clock of now. Its signature
    * and its time were right when it came, and it came once.
    */
-  reconsider(admission: Extract<Admission, { kind: 'admitted' }>): Exclude<Admission, { kind: 'ignored' }> {
+  reconsider(admission: Extract<Admission, { kind: 'admitted' }>): AnsweredAdmission {
     const { envelope, operator } = admission;
     const refused = (code: string, rule: string, reason: string) =>
       ({ kind: 'refused', envelope, operator, code, rule, reason }) as const;
@@ -150,13 +181,8 @@ export class Gate {
     if (selector === undefined || !matchesSelector(selector, { name: this.context.nodeName, tags })) {
       return refused('changed', '', 'the tags of this node have changed while the command waited');
     }
-    const unixMs = this.context.unixMs();
-    const { nodeName: node } = this.context;
-    const decision = decide(policy, { operator, node, tags, argv: body.argv, unixMs });
-    if (decision.effect === 'deny') {
-      return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
-    }
-    return { kind: 'admitted', envelope, operator, decision };
+    // Who has left the policy since approves nothing any more.
+    return this.decide(policy, envelope, operator, approversOf(policy, envelope) ?? []);
   }
 
   private sweep(unixMs: number): void {
@@ -190,18 +216,35 @@ function ignored(reason: string): Admission {
   return { kind: 'ignored', reason };
 }
 
+/**
+ * Those of this policy who approved the command. A key that the policy does not know counts for nothing; undefined when a
+ * known one is there whose signature does not hold: then somebody plays with it.
+ */
+function approversOf(policy: Policy, envelope: SignedEnvelope): readonly string[] | undefined {
+  const names: string[] = [];
+  for (const approval of envelope.approvals) {
+    const approver = operatorByKeyId(policy, approval.keyId);
+    if (approver === undefined) continue;
+    if (!verifyApproval(envelope, approval, approver.key)) return undefined;
+    names.push(approver.name);
+  }
+  return names;
+}
+
 /** Why the moment is wrong for a command signed then, or undefined when it is right. */
 function timeProblem(
-  issuedAt: number,
-  ttlSeconds: number,
+  { issuedAt, ttlSeconds }: CommandBody,
+  approvers: readonly string[] | undefined,
   policy: Policy,
   unixMs: number,
 ): string | undefined {
+  const isApproved = approvers !== undefined && approvers.length > 0;
+  const ttlMax = isApproved ? policy.maxTtlApprovedSeconds : policy.maxTtlSeconds;
   const ageSeconds = unixMs / 1000 - issuedAt;
   const skew = policy.clockSkewSeconds;
   const clocks = 'compare the clocks of both machines (timedatectl)';
-  if (ttlSeconds > policy.maxTtlSeconds) {
-    return `the command is valid for ${ttlSeconds} s, the policy allows ${policy.maxTtlSeconds} s at most`;
+  if (ttlSeconds > ttlMax) {
+    return `the command is valid for ${ttlSeconds} s, the policy allows ${ttlMax} s at most`;
   }
   if (ageSeconds < -skew) {
     return `the command was signed ${Math.round(-ageSeconds)} s in the future, ${skew} s are tolerated: ${clocks}`;

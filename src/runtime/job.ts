@@ -7,7 +7,7 @@ import { toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { CommandEnd } from './command-spec.ts';
-import type { Admission } from './gate.ts';
+import type { AnsweredAdmission } from './gate.ts';
 import { type RunningCommand, startCommand } from './process.ts';
 import type { RunVerdict, Verdict } from './verdict.ts';
 
@@ -15,8 +15,6 @@ import type { RunVerdict, Verdict } from './verdict.ts';
 const GO_WAIT_MS: Millis = 60_000;
 /** How long an asker can have a command kept, word by word. Whoever waits for their turn longer asks again. */
 const HOLD_MS_MAX: Millis = 24 * 3_600_000;
-
-export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
 
 export interface JobContext {
   readonly nodeName: string;

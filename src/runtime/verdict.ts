@@ -1,7 +1,7 @@
 import type { Millis } from '../lib/time.ts';
 import type { Surroundings } from '../policy/policy.ts';
 import type { CommandSpec, SandboxAvailability } from './command-spec.ts';
-import type { AnsweredAdmission } from './job.ts';
+import type { AnsweredAdmission } from './gate.ts';
 import { checkRealPaths, resolveProgram } from './resolve-program.ts';
 import { resolveUser } from './run-as.ts';
 

@@ -52,7 +52,7 @@ beforeEach(() => {
 
 function body(changes: Partial<CommandBody> = {}): CommandBody {
   return {
-    version: 2,
+    version: 3,
     cluster: '',
     environment: 'production',
     keyId: keyId(alice.publicKey),
@@ -66,6 +66,7 @@ function body(changes: Partial<CommandBody> = {}): CommandBody {
     replyPort: 7946,
     timeoutMs: 5000,
     explainOnly: false,
+    explainAs: new Uint8Array(0),
     ...changes,
   };
 }

@@ -6,7 +6,8 @@ import { nodeKeyOfSeed } from '../../src/identity/node-key.ts';
 import { AskerChannel, type AskerEvent, type AskerFrame } from '../../src/identity/sealed.ts';
 import { keyId } from '../../src/identity/ssh-key.ts';
 import type { ByteStream } from '../../src/lib/byte-stream.ts';
-import { type AnsweredAdmission, Job, type JobContext } from '../../src/runtime/job.ts';
+import type { AnsweredAdmission } from '../../src/runtime/gate.ts';
+import { Job, type JobContext } from '../../src/runtime/job.ts';
 import type { RunVerdict, Verdict } from '../../src/runtime/verdict.ts';
 import { seedOf, signerOf } from '../identity/fixtures.ts';
 import { specOf } from './command-helper.ts';
@@ -19,7 +20,7 @@ const requestId = seedOf('id').subarray(0, 16);
 const envelope = decodeEnvelope(
   signCommand(
     {
-      version: 2,
+      version: 3,
       cluster: '',
       environment: 'test',
       keyId: keyId(alice.publicKey),
@@ -33,6 +34,7 @@ const envelope = decodeEnvelope(
       replyPort: 7946,
       timeoutMs: 20_000,
       explainOnly: false,
+      explainAs: new Uint8Array(0),
     },
     alice.sign,
   ),
