@@ -83,7 +83,13 @@ export class Agent {
       unixMs,
       lastRecordUnixMs: () => audit.lastUnixMs,
     });
-    this.keys = new KeyKeeper({ settings: config.serf, gate, policies, audit, log });
+    this.keys = new KeyKeeper({
+      settings: config.serf,
+      gate,
+      policy: () => policies.current,
+      audit,
+      log,
+    });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
     this.responder = new Responder({

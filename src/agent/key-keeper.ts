@@ -2,11 +2,11 @@ import type { AuditLog } from '../identity/audit.ts';
 import { toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import type { Keyring } from '../memberlist/keyring.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { Gate } from '../runtime/gate.ts';
 import { type KeyChange, type KeyGuard, keyChangeArgv } from '../serf/key-queries.ts';
 import { saveKeyring } from './keyring-file.ts';
 import type { Log } from './log.ts';
-import type { PolicyHolder } from './policy-holder.ts';
 import type { SerfSettings } from './serf-settings.ts';
 
 const WAY_OUT = 'an operator has to sign it: fanout keys';
@@ -20,7 +20,7 @@ export class KeyKeeper implements KeyGuard {
   private readonly parts: {
     readonly settings: SerfSettings;
     readonly gate: Gate;
-    readonly policies: PolicyHolder;
+    readonly policy: () => Policy | undefined;
     readonly audit: AuditLog;
     readonly log: Log;
   };
@@ -30,8 +30,8 @@ export class KeyKeeper implements KeyGuard {
   }
 
   permit(change: KeyChange): string | undefined {
-    const { settings, policies, log } = this.parts;
-    const who = settings.keyChanges ?? (policies.current === undefined ? 'any' : 'operators');
+    const { settings, policy, log } = this.parts;
+    const who = settings.keyChanges ?? (policy() === undefined ? 'any' : 'operators');
     const refusal = who === 'any' ? undefined : this.refusalOf(change);
     const [, operation, fingerprint = ''] = keyChangeArgv(change.operation, change.key);
     const outcome = refusal === undefined ? 'allowed' : `refused: ${refusal}`;
@@ -53,8 +53,8 @@ export class KeyKeeper implements KeyGuard {
   }
 
   private refusalOf({ operation, key, approval, from }: KeyChange): string | undefined {
-    const { gate, policies, audit } = this.parts;
-    if (policies.current === undefined) return 'this node has no policy that could name an operator';
+    const { gate, policy, audit } = this.parts;
+    if (policy() === undefined) return 'this node has no policy that could name an operator';
     if (approval === null) return WAY_OUT;
     const admission = gate.admit(approval, from);
     if (admission.kind === 'ignored') return `${WAY_OUT} (${admission.reason})`;

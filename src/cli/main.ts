@@ -42,6 +42,7 @@ type Define = (program: Command, done: Done, rest: readonly string[] | undefined
 
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
+const serf = async (): Promise<Define> => (await import('./define-serf.ts')).defineSerf;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
@@ -55,6 +56,7 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   leave: cluster,
   info: cluster,
   monitor: cluster,
+  keys: serf,
   keygen: keys,
   operator: keys,
   policy: keys,
@@ -89,7 +91,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [cluster, keys, records, approvals] : [part];
+    const parts = part === undefined ? [cluster, serf, keys, records, approvals] : [part];
     for (const load of parts) (await load())(program, done, rest);
     await program.parseAsync([...own], { from: 'user' });
     return code;

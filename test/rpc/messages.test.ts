@@ -72,8 +72,8 @@ describe('every captured conversation', () => {
     },
   );
 
-  /** Commands that our agent does not have: keys, coordinates. */
-  const UNSERVED = ['get-coordinate', 'install-key', 'remove-key', 'list-keys'];
+  /** Commands that our agent does not have: coordinates. */
+  const UNSERVED = ['get-coordinate'];
   const requests = VECTORS.filter(isRequest);
 
   test('holds requests for every command that is served, or is known not to be', () => {
