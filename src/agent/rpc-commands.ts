@@ -2,6 +2,7 @@ import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { Encodable } from '../lib/msgpack.ts';
 import { VERSION } from '../lib/version.ts';
 import { programsFor } from '../policy/programs.ts';
+import { encodeCoordinateReply } from '../rpc/coordinates.ts';
 import { encodeMember } from '../rpc/members.ts';
 import { encodeInfo, encodeRunRecord, type RunRecord } from '../rpc/replies.ts';
 import type { Request } from '../rpc/requests.ts';
@@ -82,6 +83,8 @@ export async function runCommand(request: CommandRequest, context: CommandContex
     case 'remove-key':
     case 'list-keys':
       return changeKeys(request, context);
+    case 'get-coordinate':
+      return reply('', encodeCoordinateReply(agent.driver.serf.coordinateOf(request.node)));
     case 'fanout-peers':
       return reply('', encodePeers(peersOf(agent)));
     case 'fanout-programs':

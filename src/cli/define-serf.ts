@@ -35,4 +35,17 @@ signed it and a rule has { program: fanout-keys, argv: [[install, use, remove], 
     .addOption(formatOption('text', 'json'))
     .addOption(rpcOption())
     .action((options) => done(import('./cluster-keys.ts').then(({ clusterKeys }) => clusterKeys(options))));
+
+  sub(
+    program,
+    'rtt',
+    'estimate the round trip between two members',
+    `Estimates the round trip between two members, or between one and the agent's own node, from their network
+coordinates: no packet is sent. Exit status 1 when the agent knows no coordinate of one of them.`,
+  )
+    .argument('<node>', 'a member')
+    .argument('[node2]', "another (default: the agent's own)")
+    .addOption(formatOption('text', 'json'))
+    .addOption(rpcOption())
+    .action((one, other, options) => done(import('./rtt.ts').then(({ rtt }) => rtt(one, other, options))));
 }

@@ -57,6 +57,7 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   info: cluster,
   monitor: cluster,
   keys: serf,
+  rtt: serf,
   keygen: keys,
   operator: keys,
   policy: keys,

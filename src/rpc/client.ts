@@ -2,6 +2,8 @@ import type { ByteStream } from '../lib/byte-stream.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { encodeRpc, Fields, type MsgpackValue } from '../lib/msgpack.ts';
+import type { CoordinateFields } from '../serf/coordinate-codec.ts';
+import { decodeCoordinateReply } from './coordinates.ts';
 import { ValueReader } from './framing.ts';
 import { decodeKeyReply, type KeyReply } from './keys.ts';
 import { decodeMembers, type MemberRecord } from './members.ts';
@@ -127,6 +129,12 @@ export class RpcClient {
       failure = error;
     });
     return this.decoded((value) => decodeKeyReply(value, failure), body);
+  }
+
+  /** Where a member is in the network; undefined when the agent does not know. */
+  async coordinate(node: string): Promise<CoordinateFields | undefined> {
+    const body = await this.call({ command: 'get-coordinate', node }, 'on-success');
+    return this.decoded(decodeCoordinateReply, body);
   }
 
   /** Answers a query that `stream` told of, by its id. */

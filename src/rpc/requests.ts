@@ -46,6 +46,8 @@ export type Request =
       readonly approval: Uint8Array;
     }
   | { readonly command: 'list-keys' }
+  /** Where a member is in the network. */
+  | { readonly command: 'get-coordinate'; readonly node: string }
   | { readonly command: 'stream'; readonly type: string }
   | { readonly command: 'monitor'; readonly logLevel: string }
   /** Answers a query that came by a stream. */
@@ -95,6 +97,7 @@ const COMMANDS: readonly CommandName[] = [
   'install-key',
   'use-key',
   'remove-key',
+  'get-coordinate',
   'fanout-programs',
   'fanout-run',
   'fanout-answer',
@@ -160,6 +163,8 @@ export function decodeRequest(command: CommandName, body: MsgpackValue): Request
     case 'use-key':
     case 'remove-key':
       return { command, key: fields.text('Key'), approval: fields.bytes('Approval') };
+    case 'get-coordinate':
+      return { command, node: fields.text('Node') };
     case 'fanout-programs':
       return { command, keyId: fields.bytes('KeyId') };
     case 'fanout-run':
@@ -221,6 +226,8 @@ export function requestBody(request: Request): Encodable | undefined {
       const { key, approval } = request;
       return { Approval: approval.length === 0 ? undefined : approval, Key: key };
     }
+    case 'get-coordinate':
+      return { Node: request.node };
     case 'fanout-programs':
       return { KeyId: request.keyId };
     case 'fanout-run':
