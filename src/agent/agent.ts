@@ -7,7 +7,7 @@ import { AuditLog } from '../identity/audit.ts';
 import { loadOrCreateNodeKey, type NodeKey } from '../identity/node-key.ts';
 import { ReplayCache } from '../identity/replay-cache.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
-import { formatEndpoint, ipBytes } from '../lib/net-address.ts';
+import { type Endpoint, formatEndpoint, ipBytes } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
 import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
@@ -28,9 +28,11 @@ import { KeyKeeper } from './key-keeper.ts';
 import { loadKeyring } from './keyring-file.ts';
 import type { Log, LogWatch } from './log.ts';
 import { PolicyHolder } from './policy-holder.ts';
+import { rejoin } from './rejoin.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
+import { SnapshotFile } from './snapshot-file.ts';
 
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
@@ -48,7 +50,9 @@ export class Agent {
   private readonly responder: Responder;
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
+  private readonly snapshot: SnapshotFile | undefined;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
+  private stopping = false;
   private markGone: () => void = () => {};
 
   private constructor(parts: {
@@ -60,8 +64,11 @@ export class Agent {
     nodeKey: NodeKey;
     audit: AuditLog;
     sandboxes: readonly SandboxAvailability[];
+    snapshot: SnapshotFile | undefined;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes, snapshot } = parts;
+    this.snapshot = snapshot;
+    for (const member of driver.serf.members.all()) snapshot?.alive(member);
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -122,23 +129,29 @@ export class Agent {
       changed: (keyring) => agent?.keys.changed(keyring),
     };
     const keyring = keyringOf(config);
-    const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), keyring, keyGuard });
+    const snapshot = openSnapshot(config, log, () => agent?.driver.serf.memberTime ?? 0);
+    const local = { keyring, keyGuard, ...(snapshot === undefined ? {} : { restored: snapshot.content }) };
+    const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), ...local });
     const driver = await SerfDriver.start(config.bind, configure, {
       event: (event) => agent?.event(event),
       fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
     });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes });
+    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes, snapshot });
+    if (snapshot !== undefined) void rejoin(agent, snapshot.content.alive);
     return agent;
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
-  async join(addresses: readonly string[]): Promise<{ joined: number; failures: string[] }> {
+  async join(
+    addresses: readonly string[],
+    replays = this.config.serf.replayOnJoin,
+  ): Promise<{ joined: number; failures: string[] }> {
     const failures: string[] = [];
     let joined = 0;
     for (const text of addresses) {
       try {
         for (const to of await resolveEndpoints(text, this.driver.transport.port)) {
-          const failure = await this.joinOne(to);
+          const failure = await this.joinOne(to, replays);
           if (failure === undefined) joined++;
           else failures.push(failure);
         }
@@ -154,8 +167,13 @@ export class Agent {
     return () => this.listeners.delete(listener);
   }
 
+  get isStopped(): boolean {
+    return this.stopping;
+  }
+
   /** Leaves gracefully; `gone` resolves when the others know. */
   leave(): void {
+    this.snapshot?.leave();
     this.driver.act((serf, now) => serf.leave(now));
   }
 
@@ -172,9 +190,11 @@ export class Agent {
 
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
+    this.stopping = true;
     this.runs.endAll();
     await this.responder.stop();
     await this.driver.close();
+    this.snapshot?.close();
     this.audit.close();
   }
 
@@ -199,13 +219,14 @@ export class Agent {
     };
   }
 
-  private joinOne(to: { host: string; port: number }): Promise<string | undefined> {
+  private joinOne(to: Endpoint, replays: boolean): Promise<string | undefined> {
     return new Promise((resolve) => {
-      this.driver.act((serf, now) => serf.join(now, to, resolve));
+      this.driver.act((serf, now) => serf.join(now, to, resolve, { replays }));
     });
   }
 
   private event(event: SerfEvent): void {
+    this.snapshot?.event(event);
     this.runs.event(event);
     if (event.kind === 'query' && event.query.name === FANOUT_QUERY) {
       void this.responder.query(event.query, event.from);
@@ -260,6 +281,13 @@ function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: num
     replay.remember(id, unixMs + windowMs);
   }
   return replay;
+}
+
+function openSnapshot(config: AgentConfig, log: Log, memberClock: () => number): SnapshotFile | undefined {
+  const { snapshotFile, rejoinAfterLeave: rejoins } = config.serf;
+  return snapshotFile === undefined
+    ? undefined
+    : SnapshotFile.open(snapshotFile, { rejoins, log, memberClock });
 }
 
 function keyringOf({ encryptKey, serf }: AgentConfig): Keyring | undefined {

@@ -18,7 +18,7 @@ const WAY_OUT = 'an operator has to sign it: fanout keys';
  */
 export class KeyKeeper implements KeyGuard {
   private readonly parts: {
-    readonly settings: SerfSettings;
+    readonly settings: Pick<SerfSettings, 'keyringFile' | 'keyChanges'>;
     readonly gate: Gate;
     readonly policy: () => Policy | undefined;
     readonly audit: AuditLog;

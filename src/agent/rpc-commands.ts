@@ -44,7 +44,7 @@ export async function runCommand(request: CommandRequest, context: CommandContex
     case 'members-filtered':
       return reply('', membersBody(filtered(agent, request)));
     case 'join': {
-      const { joined, failures } = await agent.join(request.existing);
+      const { joined, failures } = await agent.join(request.existing, request.replay);
       return reply(joined > 0 ? '' : failures.join('; ') || 'no address to join', { Num: joined });
     }
     case 'leave':

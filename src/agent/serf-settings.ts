@@ -7,4 +7,10 @@ export interface SerfSettings {
   readonly keyringFile: string | undefined;
   /** Undefined: operators where there is a policy that names some, else any, as in Serf. */
   readonly keyChanges: KeyChanges | undefined;
+  /** A file of what an agent after us has to know; undefined: none is kept. */
+  readonly snapshotFile: string | undefined;
+  /** The snapshot counts after a leave too. */
+  readonly rejoinAfterLeave: boolean;
+  /** Tell of user events that were there before us when we join. */
+  readonly replayOnJoin: boolean;
 }

@@ -13,7 +13,13 @@ export function withSerf(command: Command): Command {
         '--key-changes <who>',
         'who may change them: any member, or operators that the policy allows "fanout-keys" (default with a policy)',
       ).choices(['any', 'operators']),
-    );
+    )
+    .option(
+      '--snapshot <file>',
+      'keep what is needed to rejoin by itself after a restart, in the format of Serf',
+    )
+    .option('--rejoin', 'rejoin after a leave too')
+    .option('--replay', 'tell of user events that were there before this agent joined');
 }
 
 /** Commands that Serf has too and that go to all members. */

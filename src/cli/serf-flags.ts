@@ -5,6 +5,9 @@ import { FanoutError } from '../lib/errors.ts';
 export interface SerfOptions {
   readonly keyringFile?: string;
   readonly keyChanges?: KeyChanges;
+  readonly snapshot?: string;
+  readonly rejoin?: boolean;
+  readonly replay?: boolean;
   readonly encrypt?: string;
   readonly encryptFile?: string;
 }
@@ -17,5 +20,11 @@ export function serfSettings(options: SerfOptions): SerfSettings {
       hint: 'The keyring has the key already: fanout keys --list',
     });
   }
-  return { keyringFile, keyChanges };
+  return {
+    keyringFile,
+    keyChanges,
+    snapshotFile: options.snapshot,
+    rejoinAfterLeave: options.rejoin === true,
+    replayOnJoin: options.replay === true,
+  };
 }

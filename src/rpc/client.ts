@@ -98,8 +98,8 @@ export class RpcClient {
   }
 
   /** Returns how many addresses could be joined. */
-  async join(existing: readonly string[]): Promise<number> {
-    const body = await this.call({ command: 'join', existing, replay: false }, 'always');
+  async join(existing: readonly string[], replay = false): Promise<number> {
+    const body = await this.call({ command: 'join', existing, replay }, 'always');
     return this.decoded((value) => Fields.of(value).u32('Num'), body);
   }
 

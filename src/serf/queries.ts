@@ -50,6 +50,11 @@ export class Queries {
     this.parts = parts;
   }
 
+  /** Queries before this time were asked before us and are not heard again. */
+  ignoreBefore(ltime: number): void {
+    this.book.ignoreBefore(ltime);
+  }
+
   nextWake(): Millis {
     return this.book.nextWake();
   }
@@ -112,7 +117,10 @@ export class Queries {
     if (!isRepeat) this.spread(now, query, bytes);
     if (!this.isForUs(query)) return;
     this.acknowledge(query);
-    if (query.name.startsWith('_serf_')) return this.handleInternal(query, from);
+    if (query.name.startsWith('_serf_')) {
+      this.parts.emit({ kind: 'internal-query', ltime: query.ltime });
+      return this.handleInternal(query, from);
+    }
     const timeoutMs = Math.min(Math.max(0, query.timeoutNs / 1e6), TIMEOUT_MS_MAX);
     this.parts.emit({ kind: 'query', query, from, deadline: now + timeoutMs });
   }

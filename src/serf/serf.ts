@@ -16,6 +16,7 @@ import { MemberTable } from './member-table.ts';
 import { decodeSerfMessage, encodeJoin, encodeLeave, isQueryResponse, type SerfMessage } from './messages.ts';
 import { Queries } from './queries.ts';
 import { memberlistConfig, type SerfConfig } from './serf-config.ts';
+import type { SnapshotClocks } from './snapshot.ts';
 import { Spreader } from './spreader.ts';
 import { localState, mergeState } from './state-exchange.ts';
 import { encodeTags } from './tags.ts';
@@ -46,7 +47,7 @@ export class Serf {
   private readonly departure = new Departure();
   private tags: ReadonlyMap<string, string>;
   private events: SerfEvent[] = [];
-  /** Joins under way that a person or a config asked for. Reconnecting is not one: what happened meanwhile is news. */
+  /** Joins under way whose past is passed over. Reconnecting is not one: what happened meanwhile is news. */
   private joining = 0;
   private nextReapAt: Millis;
   private nextReconnectAt: Millis;
@@ -78,6 +79,7 @@ export class Serf {
       localTags: () => this.tags,
       emit,
     });
+    this.restore(config.restored);
     this.memberlist = new Memberlist(memberlistConfig(config), this.delegate(), rng, now);
     this.nextReapAt = now + REAP_INTERVAL_MS;
     this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
@@ -90,6 +92,11 @@ export class Serf {
 
   get localTags(): ReadonlyMap<string, string> {
     return this.tags;
+  }
+
+  /** The Lamport time of membership. */
+  get memberTime(): number {
+    return this.clock.time;
   }
 
   get isEncrypted(): boolean {
@@ -164,14 +171,28 @@ export class Serf {
     return events;
   }
 
-  /** Joins through one address. `done` gets undefined for success, else what went wrong. */
-  join(now: Millis, to: Endpoint, done: (failure: string | undefined) => void): void {
-    this.joining++;
+  /**
+   * Joins through one address. `done` gets undefined for success, else what went wrong. With `replays`, user events that
+   * were there before us are told of too.
+   */
+  join(
+    now: Millis,
+    to: Endpoint,
+    done: (failure: string | undefined) => void,
+    options: { readonly replays?: boolean } = {},
+  ): void {
+    const ignores = options.replays === true ? 0 : 1;
+    this.joining += ignores;
     this.memberlist.join(now, to, (at, failure) => {
-      this.joining--;
+      this.joining -= ignores;
       if (failure === undefined) this.announceJoin(at);
       done(failure);
     });
+  }
+
+  /** Reaches for a member of before: what happened meanwhile is news, and our coming is none to announce. */
+  rejoin(now: Millis, to: Endpoint, done: (failure: string | undefined) => void): void {
+    this.memberlist.join(now, to, (_at, failure) => done(failure));
   }
 
   /** Starts a graceful leave; the event `left` ends it, after two broadcast timeouts and a pause at most. */
@@ -202,6 +223,16 @@ export class Serf {
   /** Fires a user event. Throws DecodeError('event-size') when it is over Serf's limit of 512 bytes. */
   userEvent(now: Millis, name: string, payload: Uint8Array, coalesce: boolean): void {
     this.userEvents.fire(now, name, payload, coalesce);
+  }
+
+  private restore(clocks: SnapshotClocks | undefined): void {
+    if (clocks === undefined) return;
+    const { clock, eventClock, queryClock } = clocks;
+    this.clock.witness(clock);
+    this.userEvents.clock.witness(eventClock);
+    this.userEvents.ignoreBefore(eventClock + 1);
+    this.queries.clock.witness(queryClock);
+    this.queries.ignoreBefore(queryClock + 1);
   }
 
   private delegate(): Delegate {
