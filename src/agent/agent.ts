@@ -14,16 +14,21 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
+import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
+import { NodeAudit } from '../runtime/node-audit.ts';
 import { probeSandboxes } from '../runtime/sandbox-probe.ts';
+import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import type { KeyGuard } from '../serf/key-queries.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
+import { encodeTags } from '../serf/tags.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
+import { Handlers } from './handlers.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { loadKeyring } from './keyring-file.ts';
 import type { Log, LogWatch } from './log.ts';
@@ -33,6 +38,7 @@ import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
 import { SnapshotFile } from './snapshot-file.ts';
+import { writeTagsFile } from './tags-file.ts';
 
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
@@ -45,6 +51,7 @@ export class Agent {
   readonly nodeKey: NodeKey;
   readonly keys: KeyKeeper;
   readonly sandboxes: readonly SandboxAvailability[];
+  readonly handlers: Handlers;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -52,7 +59,10 @@ export class Agent {
   private readonly audit: AuditLog;
   private readonly snapshot: SnapshotFile | undefined;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
-  private stopping = false;
+  private readonly copy: SyslogCopy | undefined;
+  private readonly records: NodeAudit;
+  private readonly closers: (() => Promise<void>)[] = [];
+  private stopped = false;
   private markGone: () => void = () => {};
 
   private constructor(parts: {
@@ -63,10 +73,12 @@ export class Agent {
     policies: PolicyHolder;
     nodeKey: NodeKey;
     audit: AuditLog;
+    copy: SyslogCopy | undefined;
     sandboxes: readonly SandboxAvailability[];
+    loaded: ReadonlyMap<string, LoadedHandler>;
     snapshot: SnapshotFile | undefined;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes, snapshot } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes, snapshot } = parts;
     this.snapshot = snapshot;
     for (const member of driver.serf.members.all()) snapshot?.alive(member);
     this.config = config;
@@ -76,11 +88,14 @@ export class Agent {
     this.policies = policies;
     this.nodeKey = nodeKey;
     this.audit = audit;
+    this.copy = copy;
     this.sandboxes = sandboxes;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
+    const { auditOnFailure: onFailure } = config;
+    this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -94,23 +109,24 @@ export class Agent {
       settings: config.serf,
       gate,
       policy: () => policies.current,
-      audit,
+      records: this.records,
       log,
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
+    this.handlers = new Handlers(parts);
     this.responder = new Responder({
       driver,
       gate,
       sandboxes: () => sandboxes,
       hidePaths: [config.dataDir],
+      offers: (admission) => this.handlers.offers(admission),
       context: {
         nodeName: config.node,
         nodeKey,
-        audit,
+        audit: this.records,
         unixMs,
         randomBytes: (length) => randomBytes(length),
-        warn: (text) => log.warn(text),
       },
       log,
     });
@@ -119,26 +135,51 @@ export class Agent {
   /** Starts everything but the control socket. Throws FanoutError when something that was asked for cannot be had. */
   static async start(config: AgentConfig, log: Log, logWatch: LogWatch): Promise<Agent> {
     const policies = new PolicyHolder(config.policyFile, config.environment);
+    const { folder } = config.handlers;
+    const loaded = folder === undefined ? new Map() : loadHandlers(folder);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
-    const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
-    const sandboxes = await probeSandboxes([config.dataDir]);
-    let agent: Agent | undefined;
-    const keyGuard: KeyGuard = {
-      permit: (change) => (agent === undefined ? 'this agent is starting' : agent.keys.permit(change)),
-      changed: (keyring) => agent?.keys.changed(keyring),
-    };
-    const keyring = keyringOf(config);
-    const snapshot = openSnapshot(config, log, () => agent?.driver.serf.memberTime ?? 0);
-    const local = { keyring, keyGuard, ...(snapshot === undefined ? {} : { restored: snapshot.content }) };
-    const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), ...local });
-    const driver = await SerfDriver.start(config.bind, configure, {
-      event: (event) => agent?.event(event),
-      fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
-    });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes, snapshot });
-    if (snapshot !== undefined) void rejoin(agent, snapshot.content.alive);
-    return agent;
+    const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
+    try {
+      const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), {
+        unixMs: () => Date.now(),
+        copy: (line) => copy?.send(line),
+      });
+      const sandboxes = await probeSandboxes([config.dataDir]);
+      let agent: Agent | undefined;
+      const snapshot = openSnapshot(config, log, () => agent?.driver.serf.memberTime ?? 0);
+      const keyGuard: KeyGuard = {
+        permit: (change) => (agent === undefined ? 'this agent is starting' : agent.keys.permit(change)),
+        changed: (keyring) => agent?.keys.changed(keyring),
+      };
+      const local = { keyGuard, ...(snapshot === undefined ? {} : { restored: snapshot.content }) };
+      const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), ...local });
+      // That we have joined ourselves is news for a handler too.
+      const early: SerfEvent[] = [];
+      const driver = await SerfDriver.start(config.bind, configure, {
+        event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
+        fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
+      });
+      agent = new Agent({
+        config,
+        log,
+        logWatch,
+        driver,
+        policies,
+        nodeKey,
+        audit,
+        copy,
+        sandboxes,
+        loaded,
+        snapshot,
+      });
+      for (const event of early) agent.event(event);
+      if (snapshot !== undefined) void rejoin(agent, snapshot.content.alive);
+      return agent;
+    } catch (error) {
+      await copy?.close();
+      throw error;
+    }
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
@@ -168,7 +209,7 @@ export class Agent {
   }
 
   get isStopped(): boolean {
-    return this.stopping;
+    return this.stopped;
   }
 
   /** Leaves gracefully; `gone` resolves when the others know. */
@@ -177,8 +218,17 @@ export class Agent {
     this.driver.act((serf, now) => serf.leave(now));
   }
 
-  /** Reads the policy again. A bad one is reported and the old one stays in force. */
+  /** Replaces the tags of this node, in the tags file too. Throws FanoutError, and changes nothing then. */
+  changeTags(tags: ReadonlyMap<string, string>): void {
+    encodeTags(tags);
+    const { tagsFile } = this.config;
+    if (tagsFile !== undefined) writeTagsFile(tagsFile, tags);
+    this.driver.act((serf, now) => serf.setTags(now, tags));
+  }
+
+  /** Reads the policy and the handlers again. What is bad is reported, and the old stays in force. */
   reloadPolicy(): void {
+    this.handlers.reload();
     try {
       this.policies.reload();
       this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
@@ -188,14 +238,24 @@ export class Agent {
     }
   }
 
+  /** What else has to end with the agent. */
+  onStop(closer: () => Promise<void>): void {
+    if (this.stopped) void closer();
+    else this.closers.push(closer);
+  }
+
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
-    this.stopping = true;
+    this.stopped = true;
+    await Promise.all(this.closers.map((close) => close()));
     this.runs.endAll();
+    await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
     this.snapshot?.close();
+    this.records.close();
     this.audit.close();
+    await this.copy?.close();
   }
 
   /** What `info` shows, as Serf's stats: sections of texts. */
@@ -203,6 +263,7 @@ export class Agent {
     const { serf } = this.driver;
     return {
       agent: { name: this.config.node, version: VERSION },
+      event_handlers: this.handlers.stats(),
       counters: Object.fromEntries(
         serf.memberlist.counters.entries().map(([name, count]) => [name, String(count)]),
       ),
@@ -235,6 +296,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
+    this.handlers.event(event);
     for (const listener of this.listeners) listener(event);
   }
 
@@ -309,8 +371,10 @@ function serfConfig(config: AgentConfig, port: number): SerfConfig {
     port: config.advertise?.port ?? port,
     tags: config.tags,
     profile: config.profile,
-    compression: true,
-    keyring: undefined,
+    compression: config.compression,
+    protocol: config.protocol,
+    timings: config.timings,
+    keyring: keyringOf(config),
     matches: matchesExpression,
   };
 }

@@ -1,9 +1,9 @@
-import type { AuditLog } from '../identity/audit.ts';
 import { toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import type { Keyring } from '../memberlist/keyring.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Gate } from '../runtime/gate.ts';
+import type { NodeAudit } from '../runtime/node-audit.ts';
 import { type KeyChange, type KeyGuard, keyChangeArgv } from '../serf/key-queries.ts';
 import { saveKeyring } from './keyring-file.ts';
 import type { Log } from './log.ts';
@@ -21,7 +21,7 @@ export class KeyKeeper implements KeyGuard {
     readonly settings: Pick<SerfSettings, 'keyringFile' | 'keyChanges'>;
     readonly gate: Gate;
     readonly policy: () => Policy | undefined;
-    readonly audit: AuditLog;
+    readonly records: Pick<NodeAudit, 'permit'>;
     readonly log: Log;
   };
 
@@ -53,7 +53,7 @@ export class KeyKeeper implements KeyGuard {
   }
 
   private refusalOf({ operation, key, approval, from }: KeyChange): string | undefined {
-    const { gate, policy, audit } = this.parts;
+    const { gate, policy, records } = this.parts;
     if (policy() === undefined) return 'this node has no policy that could name an operator';
     if (approval === null) return WAY_OUT;
     const admission = gate.admit(approval, from);
@@ -68,7 +68,7 @@ export class KeyKeeper implements KeyGuard {
       return `${operator} has signed another change`;
     }
     const { rule } = decision;
-    audit.append({ event: 'key-change', id: toHex(body.id), operator, rule, argv });
-    return undefined;
+    const isRecorded = records.permit({ event: 'key-change', id: toHex(body.id), operator, rule, argv });
+    return isRecorded ? undefined : 'it could not be recorded';
   }
 }

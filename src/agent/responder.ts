@@ -5,9 +5,10 @@ import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
+import type { Offers } from '../runtime/command-source.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
-import { Job, type JobContext } from '../runtime/job.ts';
+import { Job, type JobContext, type LastWord } from '../runtime/job.ts';
 import { confirmVerdict, type RunVerdict, type Verdict, verdictFor } from '../runtime/verdict.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import { readEnvelope, referenceIn } from './envelope-carrier.ts';
@@ -43,6 +44,7 @@ export class Responder {
   private readonly gate: Gate;
   private readonly sandboxes: () => readonly SandboxAvailability[];
   private readonly hidePaths: readonly string[];
+  private readonly offers: (admission: AnsweredAdmission) => Offers;
   private readonly context: JobContext;
   private readonly log: Log;
   private readonly waiting = new Map<string, Waiting>();
@@ -56,6 +58,7 @@ export class Responder {
     gate: Gate;
     sandboxes: () => readonly SandboxAvailability[];
     hidePaths: readonly string[];
+    offers: (admission: AnsweredAdmission) => Offers;
     context: JobContext;
     log: Log;
   }) {
@@ -63,6 +66,7 @@ export class Responder {
     this.gate = parts.gate;
     this.sandboxes = parts.sandboxes;
     this.hidePaths = parts.hidePaths;
+    this.offers = parts.offers;
     this.context = parts.context;
     this.log = parts.log;
   }
@@ -114,6 +118,7 @@ export class Responder {
       sandboxes: this.sandboxes(),
       running: (rule) => this.running.get(rule) ?? 0,
       hidePaths: this.hidePaths,
+      offers: this.offers,
     });
   }
 
@@ -141,14 +146,14 @@ export class Responder {
     // Only what runs takes a place of its rule: what waits for its turn does not keep others out.
     let taken: string | undefined;
     // A command can wait for a minute without a word of its asker: so this is asked for every one, held or not.
-    const lastWord = (accepted: RunVerdict): Verdict => {
+    const lastWord = (accepted: RunVerdict): LastWord => {
       const now = admission.kind === 'admitted' ? this.gate.reconsider(admission) : admission;
-      const word = confirmVerdict(accepted, this.verdict(now));
-      if (word.kind === 'run') {
-        taken = word.rule;
+      const verdict = confirmVerdict(accepted, this.verdict(now));
+      if (verdict.kind === 'run') {
+        taken = verdict.rule;
         this.count(taken, 1);
       }
-      return word;
+      return { admission: now, verdict };
     };
     const job = new Job(admission, verdict, socketStream(socket, rest), this.context, lastWord);
     this.jobs.add(job);

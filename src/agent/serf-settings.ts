@@ -13,4 +13,6 @@ export interface SerfSettings {
   readonly rejoinAfterLeave: boolean;
   /** Tell of user events that were there before us when we join. */
   readonly replayOnJoin: boolean;
+  /** What a client of the control plane has to show first; undefined: nothing. */
+  readonly rpcAuth: string | undefined;
 }

@@ -65,6 +65,7 @@ const eventSchema = v.variant('kind', [
     durationMs: moment,
     stdoutBytes: count,
     stderrBytes: count,
+    auditProblem: v.optional(text),
   }),
   v.object({ kind: v.literal('denied'), node: name, code: text, rule: text, reason: text }),
   v.object({ kind: v.literal('failed'), node: name, reason: text, hint: text }),

@@ -39,6 +39,8 @@ export interface RunSessionOptions {
   readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
   /** Calls back when the reader has caught up. */
   readonly onReaderReady: (listener: () => void) => void;
+  /** A node has ended, under its signature. Tells what is wrong with its audit log, '' when nothing. */
+  readonly onSignedEnd?: ((node: string, end: Extract<NodeFrame, { kind: 'end' }>) => string) | undefined;
   /** The rollout is somewhere else now. */
   readonly onPhase?: ((phase: RolloutPhase) => void) | undefined;
 }
@@ -192,7 +194,9 @@ export class RunSession {
         break;
       case 'end': {
         const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = frame;
-        this.apply({ kind: 'ended', node, code, signal, cause, durationMs, stdoutBytes, stderrBytes });
+        const auditProblem = this.options.onSignedEnd?.(node, frame) ?? '';
+        const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
+        this.apply({ kind: 'ended', node, ...facts, ...(auditProblem === '' ? {} : { auditProblem }) });
         break;
       }
     }

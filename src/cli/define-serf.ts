@@ -1,26 +1,5 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { type Done, formatOption, rpcOption, sub } from './define.ts';
-
-/** The flags of an agent for the parts of Serf's protocol that are a choice. */
-export function withSerf(command: Command): Command {
-  return command
-    .option(
-      '--keyring-file <file>',
-      'where the cluster keys are kept (0600, JSON as Serf), instead of --encrypt',
-    )
-    .addOption(
-      new Option(
-        '--key-changes <who>',
-        'who may change them: any member, or operators that the policy allows "fanout-keys" (default with a policy)',
-      ).choices(['any', 'operators']),
-    )
-    .option(
-      '--snapshot <file>',
-      'keep what is needed to rejoin by itself after a restart, in the format of Serf',
-    )
-    .option('--rejoin', 'rejoin after a leave too')
-    .option('--replay', 'tell of user events that were there before this agent joined');
-}
 
 /** Commands that Serf has too and that go to all members. */
 export function defineSerf(program: Command, done: Done): void {

@@ -5,6 +5,7 @@ import { type Asker, launch, newRunId, openAsker, type PreparedRequest } from '.
 import type { RunSession } from '../asker/run-session.ts';
 import { targetsOf } from '../asker/select.ts';
 import { toHex } from '../lib/bytes.ts';
+import { sanitiseText } from '../lib/sanitise.ts';
 import type { Millis } from '../lib/time.ts';
 import { commandText } from '../policy/command-text.ts';
 import { type Selector, selectorText } from '../policy/selector.ts';
@@ -110,6 +111,9 @@ export async function carryOut(asker: Asker, run: Prepared): Promise<number> {
   if (keeper !== undefined && keeper.problem !== '' && options.quiet !== true) {
     process.stderr.write(`fanout: ${keeper.problem}\n`);
   }
+  // However quiet: whoever asked to be warned instead of refused is warned.
+  const unrecorded = launched.auditProblem();
+  if (unrecorded !== '') process.stderr.write(`fanout: ${sanitiseText(unrecorded)}\n`);
   await sink.flushed();
   if (options.maxrc === true && !state.interrupted) return maxRemoteCode(state, signalNumber);
   return exitCode(state);

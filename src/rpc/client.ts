@@ -64,10 +64,10 @@ export class RpcClient {
     connection.onData((chunk) => this.received(chunk));
   }
 
-  /** Begins a conversation. Throws FanoutError AGENT_UNREACHABLE or AGENT_ERROR. */
-  static async connect(connection: ByteStream): Promise<RpcClient> {
+  /** Begins a conversation, with the key of the agent where it has one. Throws FanoutError AGENT_UNREACHABLE or AGENT_ERROR. */
+  static async connect(connection: ByteStream, authKey?: string): Promise<RpcClient> {
     const client = new RpcClient(connection);
-    await client.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none');
+    await client.greet(authKey);
     return client;
   }
 
@@ -75,9 +75,13 @@ export class RpcClient {
    * A conversation that only fetches one answer: greeting and request leave together, so that it takes one round trip.
    * Throws as `connect` and `answer` do.
    */
-  static async openAnswer(connection: ByteStream, stream: number): ReturnType<RpcClient['answer']> {
+  static async openAnswer(
+    connection: ByteStream,
+    stream: number,
+    authKey?: string,
+  ): ReturnType<RpcClient['answer']> {
     const client = new RpcClient(connection);
-    const greeting = client.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none');
+    const greeting = client.greet(authKey);
     const answer = client.answer(stream);
     // Either may fail first; the other then fails for the same reason.
     answer.catch(() => {});
@@ -85,8 +89,25 @@ export class RpcClient {
     return answer;
   }
 
+  /** Both requests leave at once: what follows them may follow at once, too. */
+  private async greet(authKey: string | undefined): Promise<void> {
+    const steps = [this.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none')];
+    if (authKey !== undefined) steps.push(this.call({ command: 'auth', authKey }, 'none'));
+    await Promise.all(steps);
+  }
+
   async members(): Promise<MemberRecord[]> {
     return this.decoded(decodeMembers, await this.call({ command: 'members' }, 'on-success'));
+  }
+
+  /** Those that match Serf's filters: expressions that each have to match the whole value; an empty one matches all. */
+  async membersFiltered(filter: {
+    readonly tags: ReadonlyMap<string, string>;
+    readonly status: string;
+    readonly name: string;
+  }): Promise<MemberRecord[]> {
+    const body = await this.call({ command: 'members-filtered', ...filter }, 'on-success');
+    return this.decoded(decodeMembers, body);
   }
 
   async info(): Promise<AgentInfo> {

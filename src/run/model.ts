@@ -57,6 +57,8 @@ export interface Target {
   readonly limitMs: Millis | undefined;
   /** The operator has stopped this one, and the node has not confirmed yet. */
   readonly cancelling: boolean;
+  /** What is wrong with the audit log of the node, '' when nothing is known to be. */
+  readonly auditProblem: string;
 }
 
 export interface RunState {
@@ -73,6 +75,7 @@ export interface RunState {
 }
 
 const NEVER_BEGAN = 'stopped before it began';
+const AUDIT_HINT = 'If that log was replaced on purpose: fanout audit accept NODE';
 const UNCONFIRMED = 'the kill was not confirmed: it may still run';
 
 type MemberStatus = 'none' | 'alive' | 'leaving' | 'left' | 'failed';
@@ -108,6 +111,7 @@ export type RunEvent =
       readonly durationMs: number;
       readonly stdoutBytes: number;
       readonly stderrBytes: number;
+      readonly auditProblem?: string | undefined;
     }
   | {
       readonly kind: 'denied';
@@ -247,8 +251,9 @@ function ended(
   event: Extract<RunEvent, { kind: 'ended' }>,
   now: Millis,
 ): Target {
-  const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = event;
-  const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
+  const { code, signal, cause, durationMs, stdoutBytes, stderrBytes, auditProblem = '' } = event;
+  const hint = auditProblem === '' ? target.hint : AUDIT_HINT;
+  const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes, auditProblem, hint };
   if (cause === 'timeout') {
     return final(target, now, 'timed-out', `killed by the node after ${Math.round(durationMs)} ms`, facts);
   }
@@ -259,7 +264,9 @@ function ended(
     return final(target, now, run.interrupted ? 'cancelled' : 'timed-out', 'killed', facts);
   }
   const reason =
-    cause === 'output-limit' ? 'killed: it wrote more than the policy allows; the output is cut' : '';
+    cause === 'output-limit'
+      ? 'killed: it wrote more than the policy allows; the output is cut'
+      : auditProblem;
   return final(target, now, 'exited', reason, facts);
 }
 
@@ -358,6 +365,7 @@ function newTarget(name: string, late: boolean): Target {
     readOnly: undefined,
     limitMs: undefined,
     cancelling: false,
+    auditProblem: '',
   };
 }
 
@@ -376,6 +384,7 @@ export function exitCode(state: RunState): number {
 }
 
 function codeOf(target: Target): number {
+  if (target.auditProblem !== '') return 7;
   switch (target.state) {
     case 'exited':
       return target.code === 0 && target.cause === 'exit' ? 0 : 1;

@@ -31,6 +31,19 @@ export interface CommandSpec {
    * does not run as root, because the command then has the agent's own account.
    */
   readonly hidePaths?: readonly string[];
+  /** The program's own folder, seen read-only where the sandbox would hide it. */
+  readonly folder?: string;
+  /** A line of the owner's own configuration, run in place of the program, without a sandbox and with the agent's rights. */
+  readonly script?: CommandScript;
+}
+
+/** The line of an event handler, ready to run. */
+export interface CommandScript {
+  /** What runs it. */
+  readonly path: string;
+  readonly line: string;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly input: Uint8Array;
 }
 
 /** How a command ended. */

@@ -69,6 +69,7 @@ function isolation(spec: CommandSpec, descriptors: SandboxDescriptors): string[]
 }
 
 function standardView(spec: CommandSpec): string[] {
+  const covered = covers([...COVERED_DIRECTORIES, ...(spec.hidePaths ?? [])], spec.user);
   const resolver = spec.network === 'host' ? resolverFile() : undefined;
   return [
     '--ro-bind',
@@ -96,7 +97,9 @@ function standardView(spec: CommandSpec): string[] {
     ...(resolver === undefined ? [] : ['--ro-bind', resolver, resolver]),
     '--remount-ro',
     '/run',
-    ...covers([...COVERED_DIRECTORIES, ...(spec.hidePaths ?? [])], spec.user),
+    ...covered.mounts,
+    ...ownFolder(spec),
+    ...covered.seals,
   ];
 }
 
@@ -120,6 +123,7 @@ function strictView(spec: CommandSpec): string[] {
     TMP_BYTES,
     '--tmpfs',
     '/tmp',
+    ...ownFolder(spec),
     // After everything has been made in it: the root itself is a file system in memory.
     '--remount-ro',
     '/',
@@ -133,22 +137,28 @@ function sameAsHost(path: string): string[] {
   return found.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
 }
 
-/** Puts something empty over each path that exists. */
-function covers(paths: readonly string[], user: RunAs | undefined): string[] {
+function ownFolder({ folder }: CommandSpec): string[] {
+  return folder === undefined ? [] : ['--ro-bind', folder, folder];
+}
+
+/** Puts something empty over each path that exists. The seals make it read-only, when all is in it that shall be. */
+function covers(paths: readonly string[], user: RunAs | undefined): { mounts: string[]; seals: string[] } {
   const covered = [...REPLACED_DIRECTORIES];
-  const flags: string[] = [];
+  const mounts: string[] = [];
+  const seals: string[] = [];
   for (const path of paths) {
     const place = coverPlace(path, user);
     if (place === undefined || covered.some((above) => place === above || place.startsWith(`${above}/`)))
       continue;
     covered.push(place);
     if (statSync(place).isDirectory()) {
-      flags.push('--size', COVER_BYTES, '--tmpfs', place, '--remount-ro', place);
+      mounts.push('--size', COVER_BYTES, '--tmpfs', place);
+      seals.push('--remount-ro', place);
     } else {
-      flags.push('--ro-bind', '/dev/null', place);
+      mounts.push('--ro-bind', '/dev/null', place);
     }
   }
-  return flags;
+  return { mounts, seals };
 }
 
 /**

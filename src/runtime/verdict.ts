@@ -1,9 +1,13 @@
 import type { Millis } from '../lib/time.ts';
-import type { Surroundings } from '../policy/policy.ts';
+import type { Decision } from '../policy/decide.ts';
+import type { SandboxProfile, Surroundings } from '../policy/policy.ts';
+import { type CommandSource, type Offers, sourceOf } from './command-source.ts';
 import type { CommandSpec, SandboxAvailability } from './command-spec.ts';
 import type { AnsweredAdmission } from './gate.ts';
-import { checkRealPaths, resolveProgram } from './resolve-program.ts';
+import { checkRealPaths } from './resolve-program.ts';
 import { resolveUser } from './run-as.ts';
+
+type AllowDecision = Extract<Decision, { effect: 'allow' }>;
 
 /** A command that this node will run, when its asker says so. */
 export interface RunVerdict {
@@ -28,6 +32,8 @@ export interface Machine {
   readonly running: (rule: string) => number;
   /** The agent's own files, which no command may see. */
   readonly hidePaths: readonly string[];
+  /** Handlers and scripts that commands can name. */
+  readonly offers: (admission: AnsweredAdmission) => Offers;
 }
 
 /**
@@ -39,7 +45,21 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
     const { code, rule, reason } = admission;
     return { kind: 'denied', code, rule, reason };
   }
-  const { decision, envelope } = admission;
+  const { argv, timeoutMs } = admission.envelope.body;
+  return commandVerdict(
+    { decision: admission.decision, argv, timeoutMs },
+    machine,
+    machine.offers(admission),
+  );
+}
+
+/** The same for a command that was allowed by other ways than a signature. */
+export function commandVerdict(
+  command: { readonly decision: AllowDecision; readonly argv: readonly string[]; readonly timeoutMs: Millis },
+  machine: Omit<Machine, 'offers'>,
+  offers: Offers,
+): Verdict {
+  const { decision } = command;
   const { rule, surroundings } = decision;
   const { limits } = surroundings;
   const denied = (code: string, reason: string): Verdict => ({ kind: 'denied', code, rule, reason });
@@ -51,32 +71,69 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
   }
   const missing = notYet(surroundings);
   if (missing !== undefined) return { kind: 'failed', ...missing };
-  const program = resolveProgram(decision.program, decision.path);
-  if ('reason' in program) return { kind: 'failed', ...program };
-  const elsewhere = checkRealPaths(decision.pathChecks);
+  const source = sourceOf(command.argv, decision.path, offers);
+  if (source.kind === 'denied') return denied(source.code, source.reason);
+  if (source.kind === 'failed') return source;
+  const paths = source.paths.map((check) => ({
+    ...check,
+    accepts: (realPath: string) => check.accepts(realPath) && !decision.isDenied(realPath),
+  }));
+  const elsewhere = checkRealPaths([...decision.pathChecks, ...paths]);
   if (elsewhere !== undefined) return denied('path', elsewhere);
+  const common = {
+    timeoutMs: Math.min(limits.timeoutMs, command.timeoutMs),
+    outputBytesMax: limits.outputBytes,
+  };
+  const { path, argv, script, folder } = source;
+  const run = { kind: 'run', rule, readOnly: decision.readOnly, limitMs: limits.timeoutMs } as const;
+  if (script !== undefined) {
+    const asOwner = { sandbox: 'none', network: 'host', user: undefined } as const;
+    return { ...run, spec: { path, argv, script, ...asOwner, ...common } };
+  }
   const user = resolveUser(surroundings.user);
   if (user !== undefined && 'reason' in user) return { kind: 'failed', ...user };
-  const wanted = surroundings.sandboxes.map((profile) =>
+  const misfit = needsProblem(source, surroundings);
+  if (misfit !== undefined) return { kind: 'failed', ...misfit };
+  const wanted = fittingProfiles(source, surroundings).map((profile) =>
     machine.sandboxes.find((one) => one.profile === profile),
   );
   const sandbox = wanted.find((one) => one?.available === true);
   if (sandbox === undefined) return sandboxMissing(rule, wanted);
   return {
-    kind: 'run',
-    rule,
-    readOnly: decision.readOnly,
-    limitMs: limits.timeoutMs,
+    ...run,
     spec: {
-      path: program.path,
-      argv: envelope.body.argv,
+      path,
+      argv,
       sandbox: sandbox.profile,
       network: surroundings.network,
       user,
-      timeoutMs: Math.min(limits.timeoutMs, envelope.body.timeoutMs),
-      outputBytesMax: limits.outputBytes,
+      ...common,
       hidePaths: machine.hidePaths,
+      ...(folder === undefined ? {} : { folder }),
     },
+  };
+}
+
+/** The sandboxes of a rule in which a handler works, in the order of the rule. */
+function fittingProfiles(
+  { profiles }: Extract<CommandSource, { kind: 'command' }>,
+  { sandboxes }: Surroundings,
+): readonly SandboxProfile[] {
+  return profiles === undefined ? sandboxes : sandboxes.filter((profile) => profiles.includes(profile));
+}
+
+/** What a handler needs and its rule does not give it. A manifest asks; it opens nothing. */
+function needsProblem(
+  source: Extract<CommandSource, { kind: 'command' }>,
+  surroundings: Surroundings,
+): { reason: string; hint: string } | undefined {
+  if (source.needsNetwork === true && surroundings.network === 'none') {
+    return { reason: 'the handler needs the network', hint: 'In its rule: sandbox: { network: host }' };
+  }
+  if (fittingProfiles(source, surroundings).length > 0) return undefined;
+  return {
+    reason: `the handler works in the sandbox ${source.profiles?.join(' or ')}, and its rule gives ${surroundings.sandboxes.join(', ')}`,
+    hint: 'Its owner adds one of them to the rule.',
   };
 }
 
@@ -91,6 +148,8 @@ export function confirmVerdict(accepted: RunVerdict, now: Verdict): Verdict {
     now.rule === accepted.rule &&
     now.readOnly === accepted.readOnly &&
     now.spec.path === accepted.spec.path &&
+    JSON.stringify(now.spec.argv) === JSON.stringify(accepted.spec.argv) &&
+    now.spec.script?.line === accepted.spec.script?.line &&
     now.spec.sandbox === accepted.spec.sandbox;
   if (isSame) return now;
   const reason = 'since it was accepted, this node would run it in another way: ask again';

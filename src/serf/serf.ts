@@ -12,10 +12,11 @@ import { Coordinates } from './coordinates.ts';
 import { Departure } from './departure.ts';
 import type { SerfEvent } from './events.ts';
 import { LamportClock } from './lamport-clock.ts';
+import type { Member, MemberEventKind } from './member.ts';
 import { MemberTable } from './member-table.ts';
 import { decodeSerfMessage, encodeJoin, encodeLeave, isQueryResponse, type SerfMessage } from './messages.ts';
 import { Queries } from './queries.ts';
-import { memberlistConfig, type SerfConfig } from './serf-config.ts';
+import { memberlistConfig, SERF_TIMINGS, type SerfConfig, type SerfTimings } from './serf-config.ts';
 import type { SnapshotClocks } from './snapshot.ts';
 import { Spreader } from './spreader.ts';
 import { localState, mergeState } from './state-exchange.ts';
@@ -23,7 +24,6 @@ import { encodeTags } from './tags.ts';
 import { UserEvents } from './user-events.ts';
 
 const REAP_INTERVAL_MS: Millis = 15_000;
-const RECONNECT_INTERVAL_MS: Millis = 30_000;
 const QUERY_TIMEOUT_MULT = 16;
 /** The longest message that any Serf can be set to spread (its UserEventSizeLimit). Answers do not spread. */
 const SPREAD_BYTES_MAX = 9 * 1024;
@@ -44,7 +44,8 @@ export class Serf {
   private readonly coordinates: Coordinates;
   private readonly broadcasts: Broadcasts;
   private readonly spreader: Spreader;
-  private readonly departure = new Departure();
+  private readonly departure: Departure;
+  private readonly timings: SerfTimings;
   private tags: ReadonlyMap<string, string>;
   private events: SerfEvent[] = [];
   /** Joins under way whose past is passed over. Reconnecting is not one: what happened meanwhile is news. */
@@ -57,14 +58,17 @@ export class Serf {
     this.config = config;
     this.rng = rng;
     this.tags = config.tags;
+    this.timings = config.timings ?? SERF_TIMINGS;
+    this.departure = new Departure(this.timings.broadcastTimeoutMs);
     const emit = (event: SerfEvent): void => {
       this.events.push(event);
     };
     this.broadcasts = new Broadcasts(config.profile.retransmitMult, gossipBytesMax(config.keyring));
-    this.members = new MemberTable(config.name, (event, member) => {
+    const changed = (event: MemberEventKind, member: Member): void => {
       if (event === 'member-reap') this.coordinates.forget(member.name);
       emit({ kind: 'member', event, member });
-    });
+    };
+    this.members = new MemberTable(config.name, changed, this.timings);
     const memberlist = (): Memberlist => this.memberlist;
     this.spreader = new Spreader(this.broadcasts, memberlist, now);
     this.userEvents = new UserEvents(this.spreader, emit);
@@ -82,7 +86,7 @@ export class Serf {
     this.restore(config.restored);
     this.memberlist = new Memberlist(memberlistConfig(config), this.delegate(), rng, now);
     this.nextReapAt = now + REAP_INTERVAL_MS;
-    this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+    this.nextReconnectAt = now + this.timings.reconnectIntervalMs;
     this.memberlist.start(now);
   }
 
@@ -155,7 +159,7 @@ export class Serf {
       this.members.reap(now);
     }
     if (now >= this.nextReconnectAt) {
-      this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+      this.nextReconnectAt = now + this.timings.reconnectIntervalMs;
       const member = this.members.reconnectCandidate(this.rng);
       if (member !== undefined) this.memberlist.join(now, endpointOf(member), () => {});
     }

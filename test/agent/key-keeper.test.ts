@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { KeyKeeper } from '../../src/agent/key-keeper.ts';
 import { loadKeyring, saveKeyring } from '../../src/agent/keyring-file.ts';
 import type { KeyChanges } from '../../src/agent/serf-settings.ts';
-import { AuditLog } from '../../src/identity/audit.ts';
+import { type AuditFields, AuditLog } from '../../src/identity/audit.ts';
 import { type CommandBody, signCommand } from '../../src/identity/envelope.ts';
 import { ReplayCache } from '../../src/identity/replay-cache.ts';
 import { formatPublicLine } from '../../src/identity/ssh-key.ts';
@@ -25,7 +25,9 @@ rules:
   - { id: rotate, effect: allow, operators: [alice], commands: [{ program: fanout-keys, argv: [[install, use], "any:64"] }] }
 `;
 
-function keeperOf(options: { who?: KeyChanges; hasPolicy?: boolean; keyringFile?: string } = {}): {
+function keeperOf(
+  options: { who?: KeyChanges; hasPolicy?: boolean; keyringFile?: string; isBroken?: boolean } = {},
+): {
   keeper: KeyKeeper;
   audit: () => string;
 } {
@@ -43,9 +45,15 @@ function keeperOf(options: { who?: KeyChanges; hasPolicy?: boolean; keyringFile?
   });
   const quiet = () => {};
   const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
+  const records = {
+    permit: (fields: AuditFields): boolean => {
+      if (options.isBroken !== true) audit.append(fields);
+      return options.isBroken !== true;
+    },
+  };
   const settings = { keyringFile: options.keyringFile, keyChanges: options.who };
   return {
-    keeper: new KeyKeeper({ settings, gate, policy, audit, log }),
+    keeper: new KeyKeeper({ settings, gate, policy, records, log }),
     audit: () => readFileSync(file, 'utf8'),
   };
 }
@@ -96,6 +104,11 @@ test.each<[string, Uint8Array | null, RegExp]>([
   const { keeper, audit } = keeperOf();
   expect(keeper.permit(change('install', approval))).toMatch(reason);
   expect(audit()).toBe('');
+});
+
+test('a change that cannot be recorded is not made', () => {
+  const { keeper } = keeperOf({ isBroken: true });
+  expect(keeper.permit(change('install', signed(keyChangeArgv('install', KEY))))).toMatch(/be recorded/);
 });
 
 test('what the policy does not name is refused', () => {

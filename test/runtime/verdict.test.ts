@@ -24,6 +24,10 @@ test.each<[string, Partial<RunVerdict>]>([
   ['by another rule', { rule: 'other' }],
   ['by a rule that changes something', { readOnly: false }],
   ['as another program', { spec: { ...accepted.spec, path: '/usr/local/bin/true' } }],
+  [
+    'with other arguments, as a handler that was changed would',
+    { spec: { ...accepted.spec, argv: ['true', 'x'] } },
+  ],
   ['in another sandbox', { spec: { ...accepted.spec, sandbox: 'strict' } }],
 ])('a command that would now run %s is denied: its asker was told otherwise', (_how, changes) => {
   expect(confirmVerdict(accepted, { ...accepted, ...changes })).toMatchObject({
