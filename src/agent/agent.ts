@@ -14,23 +14,27 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
+import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
 import { Suspects } from '../runtime/suspects.ts';
 import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
+import { encodeTags } from '../serf/tags.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
+import { Handlers } from './handlers.ts';
 import type { Log, LogWatch } from './log.ts';
 import { limitFacts, MachineWatch } from './machine.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
+import { writeTagsFile } from './tags-file.ts';
 
 /** Requests that are named when an agent died. */
 const RUNNING_TOLD_MAX = 100;
@@ -44,6 +48,7 @@ export class Agent {
   readonly runs: Runs;
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
+  readonly handlers: Handlers;
   private readonly machine: MachineWatch;
   private readonly suspects: Suspects;
   /** Resolves when the agent has left the cluster. */
@@ -54,6 +59,8 @@ export class Agent {
   private readonly copy: SyslogCopy | undefined;
   private readonly records: NodeAudit;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
+  private readonly closers: (() => Promise<void>)[] = [];
+  private isStopped = false;
   private markGone: () => void = () => {};
 
   private constructor(parts: {
@@ -67,6 +74,7 @@ export class Agent {
     copy: SyslogCopy | undefined;
     machine: MachineWatch;
     suspects: Suspects;
+    loaded: ReadonlyMap<string, LoadedHandler>;
   }) {
     const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects } = parts;
     this.config = config;
@@ -97,12 +105,14 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
+    this.handlers = new Handlers({ ...parts, abilities: () => machine.abilities });
     this.responder = new Responder({
       driver,
       gate,
       abilities: () => machine.abilities,
       suspectSince: (rule, argv) => suspects.since(rule, argv),
       hidePaths: [config.dataDir],
+      offers: (admission) => this.handlers.offers(admission),
       context: {
         nodeName: config.node,
         nodeKey,
@@ -117,6 +127,8 @@ export class Agent {
   /** Starts everything but the control socket. Throws FanoutError when something that was asked for cannot be had. */
   static async start(config: AgentConfig, log: Log, logWatch: LogWatch): Promise<Agent> {
     const policies = new PolicyHolder(config.policyFile, config.environment);
+    const { folder } = config.handlers;
+    const loaded = folder === undefined ? new Map() : loadHandlers(folder);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
     const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
@@ -129,11 +141,26 @@ export class Agent {
       const { dataDir, forgive } = config;
       const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
       let agent: Agent | undefined;
+      // That we have joined ourselves is news for a handler too.
+      const early: SerfEvent[] = [];
       const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
-        event: (event) => agent?.event(event),
+        event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
         fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
       });
-      agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects });
+      agent = new Agent({
+        config,
+        log,
+        logWatch,
+        driver,
+        policies,
+        nodeKey,
+        audit,
+        copy,
+        machine,
+        suspects,
+        loaded,
+      });
+      for (const event of early) agent.event(event);
       return agent;
     } catch (error) {
       await copy?.close();
@@ -174,8 +201,20 @@ export class Agent {
     this.driver.act((serf, now) => serf.leave(now));
   }
 
-  /** Reads the policy again, and looks again at what the machine can do. A bad policy is reported, and the old one stays. */
+  /** Replaces the tags of this node, in the tags file too. Throws FanoutError, and changes nothing then. */
+  changeTags(tags: ReadonlyMap<string, string>): void {
+    encodeTags(tags);
+    const { tagsFile } = this.config;
+    if (tagsFile !== undefined) writeTagsFile(tagsFile, tags);
+    this.driver.act((serf, now) => serf.setTags(now, tags));
+  }
+
+  /**
+   * Reads the policy and the handlers again, and looks again at what the machine can do. What is bad is reported, and the
+   * old stays in force.
+   */
   reloadPolicy(): void {
+    this.handlers.reload();
     void this.machine.refresh();
     try {
       this.policies.reload();
@@ -186,10 +225,19 @@ export class Agent {
     }
   }
 
+  /** What else has to end with the agent. */
+  onStop(closer: () => Promise<void>): void {
+    if (this.isStopped) void closer();
+    else this.closers.push(closer);
+  }
+
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
+    this.isStopped = true;
+    await Promise.all(this.closers.map((close) => close()));
     this.machine.stop();
     this.runs.endAll();
+    await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
     this.records.close();
@@ -204,6 +252,7 @@ export class Agent {
     const { serf } = this.driver;
     return {
       agent: { name: this.config.node, version: VERSION },
+      event_handlers: this.handlers.stats(),
       counters: Object.fromEntries(
         serf.memberlist.counters.entries().map(([name, count]) => [name, String(count)]),
       ),
@@ -251,6 +300,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
+    this.handlers.event(event);
     for (const listener of this.listeners) listener(event);
   }
 
@@ -313,7 +363,9 @@ function serfConfig(config: AgentConfig, port: number): SerfConfig {
     port: config.advertise?.port ?? port,
     tags: config.tags,
     profile: config.profile,
-    compression: true,
+    compression: config.compression,
+    protocol: config.protocol,
+    timings: config.timings,
     keyring: config.encryptKey === undefined ? undefined : new Keyring([parseClusterKey(config.encryptKey)]),
     matches: matchesExpression,
   };

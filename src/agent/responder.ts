@@ -5,6 +5,7 @@ import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
+import type { Offers } from '../runtime/command-source.ts';
 import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
 import type { Abilities } from '../runtime/ground.ts';
 import { Job, type JobContext, type LastWord } from '../runtime/job.ts';
@@ -52,6 +53,7 @@ export class Responder {
   private readonly suspectSince: Machine['suspectSince'];
   private readonly rates = new RateLimiter(() => performance.now());
   private readonly hidePaths: readonly string[];
+  private readonly offers: (admission: AnsweredAdmission) => Offers;
   private readonly context: JobContext;
   private readonly log: Log;
   private readonly waiting = new Map<string, Waiting>();
@@ -66,6 +68,7 @@ export class Responder {
     abilities: () => Abilities;
     suspectSince: Machine['suspectSince'];
     hidePaths: readonly string[];
+    offers: (admission: AnsweredAdmission) => Offers;
     context: JobContext;
     log: Log;
   }) {
@@ -74,6 +77,7 @@ export class Responder {
     this.abilities = parts.abilities;
     this.suspectSince = parts.suspectSince;
     this.hidePaths = parts.hidePaths;
+    this.offers = parts.offers;
     this.context = parts.context;
     this.log = parts.log;
   }
@@ -127,6 +131,7 @@ export class Responder {
       waitMs: (rule, rate) => this.rates.waitMs(rule, rate),
       suspectSince: this.suspectSince,
       hidePaths: this.hidePaths,
+      offers: this.offers,
     });
   }
 

@@ -6,6 +6,7 @@ import { checkExamples } from './examples.ts';
 import { compileOperators } from './operators.ts';
 import { Place } from './place.ts';
 import type { Policy } from './policy.ts';
+import { compileQueries } from './queries.ts';
 import { compileRules } from './rules.ts';
 import { policySchema } from './schema.ts';
 import { type YamlPath, YamlSource } from './yaml-source.ts';
@@ -38,6 +39,7 @@ export function loadPolicy(text: string, file: string): Policy {
     cluster: output.cluster ?? '',
     operators,
     rules: compileRules(output, operators, place),
+    queries: compileQueries(output, operators, place.at('queries')),
     maxTtlSeconds: output.defaults?.maxTtl ?? MAX_TTL_SECONDS,
     maxTtlApprovedSeconds: Math.max(
       output.defaults?.maxTtlApproved ?? MAX_TTL_APPROVED_SECONDS,
@@ -50,7 +52,7 @@ export function loadPolicy(text: string, file: string): Policy {
 }
 
 /** The problem that comes first in the file. The others may well be its consequences. */
-function schemaError(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]): FanoutError {
+export function schemaError(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]): FanoutError {
   const problems = issues.map(({ message, path = [], expected }) => ({
     path: path.map(({ key }) => key as string | number) satisfies YamlPath,
     lines: message.split('\n'),

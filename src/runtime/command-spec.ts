@@ -33,6 +33,10 @@ export interface CommandSpec {
    * does not run as root, because the command then has the agent's own account.
    */
   readonly hidePaths?: readonly string[];
+  /** The program's own folder, seen read-only where the sandbox would hide it. */
+  readonly folder?: string;
+  /** A line of the owner's own configuration, run in place of the program, without a sandbox and with the agent's rights. */
+  readonly script?: CommandScript;
   /** Working directory, as the command sees it; the root directory unless it is given. */
   readonly cwd?: string;
   /** Variables beside the fixed environment, or in the place of one of them. */
@@ -43,6 +47,15 @@ export interface CommandSpec {
   readonly budget?: Budget;
   /** Where control groups can be made. A budget of memory needs one. */
   readonly groupHome?: GroupHome;
+}
+
+/** The line of an event handler, ready to run. */
+export interface CommandScript {
+  /** What runs it. */
+  readonly path: string;
+  readonly line: string;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly input: Uint8Array;
 }
 
 /** What all processes of a command together may use. */

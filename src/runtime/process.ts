@@ -10,6 +10,7 @@ import { JobGroup } from './job-group.ts';
 import { killMarked, killNamespace, programBehind, signal } from './kill-tree.ts';
 import { type Launch, planLaunch } from './launch.ts';
 import { HeldText, launchFailure } from './launcher-report.ts';
+import { startScriptCommand } from './shell-script.ts';
 
 /** Between SIGTERM and SIGKILL: time to remove a lock file, not to finish the work. */
 const GRACE_MS: Millis = 2000;
@@ -50,6 +51,8 @@ export function startCommand(
 ): RunningCommand {
   // "Die with the parent" means the thread that started the process, not the process of the agent.
   assert(isMainThread, 'commands are started from the main thread');
+  const { script } = spec;
+  if (script !== undefined) return startScriptCommand({ ...spec, script }, onOutput);
   const launch = planLaunch(spec);
   if ('reason' in launch) return failedCommand(launch.reason, launch.hint);
   let group: JobGroup | undefined;

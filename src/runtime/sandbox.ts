@@ -140,11 +140,12 @@ function sameAsHost(path: string): string[] {
   return found.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
 }
 
-/** What the rule opens. A socket can be connected to wherever it can be seen: read-only is enough. */
-function opened({ allowances }: CommandSpec): string[] {
+/** What the rule opens, and the program's own folder. A socket can be connected to wherever it can be seen: read-only is enough. */
+function opened({ allowances, folder }: CommandSpec): string[] {
   const { read = [], write = [], sockets = [] } = allowances ?? {};
+  const seen = folder === undefined ? [] : [folder];
   return [
-    ...[...read, ...sockets].flatMap((path) => ['--ro-bind', path, path]),
+    ...[...read, ...sockets, ...seen].flatMap((path) => ['--ro-bind', path, path]),
     ...write.flatMap((path) => ['--bind', path, path]),
   ];
 }

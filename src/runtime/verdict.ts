@@ -1,10 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { formatDuration, type Millis } from '../lib/time.ts';
-import type { Limits } from '../policy/policy.ts';
+import type { Decision } from '../policy/decide.ts';
+import type { Limits, SandboxProfile, Surroundings } from '../policy/policy.ts';
+import { type CommandSource, type Offers, sourceOf } from './command-source.ts';
 import type { CommandSpec } from './command-spec.ts';
 import type { AnsweredAdmission } from './gate.ts';
 import { type Abilities, groundFor } from './ground.ts';
-import { checkRealPaths, resolveProgram } from './resolve-program.ts';
+import type { Refusal } from './refusal.ts';
+import { checkRealPaths } from './resolve-program.ts';
+
+type AllowDecision = Extract<Decision, { effect: 'allow' }>;
 
 /** A command that this node will run, when its asker says so. */
 export interface RunVerdict {
@@ -34,6 +39,8 @@ export interface Machine extends Abilities {
   readonly suspectSince: (rule: string, argv: readonly string[]) => string | undefined;
   /** The agent's own files, which no command may see. */
   readonly hidePaths: readonly string[];
+  /** Handlers and scripts that commands can name. */
+  readonly offers: (admission: AnsweredAdmission) => Offers;
 }
 
 /**
@@ -45,31 +52,100 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
     const { code, rule, reason } = admission;
     return { kind: 'denied', code, rule, reason };
   }
-  const { decision, envelope } = admission;
+  const { argv, timeoutMs } = admission.envelope.body;
+  return commandVerdict(
+    { decision: admission.decision, argv, timeoutMs },
+    machine,
+    machine.offers(admission),
+  );
+}
+
+/** The same for a command that was allowed by other ways than a signature. */
+export function commandVerdict(
+  command: { readonly decision: AllowDecision; readonly argv: readonly string[]; readonly timeoutMs: Millis },
+  machine: Omit<Machine, 'offers'>,
+  offers: Offers,
+): Verdict {
+  const { decision } = command;
   const { rule, surroundings } = decision;
   const { limits } = surroundings;
-  const { argv } = envelope.body;
-  const obstacle = obstacleFor(rule, limits, argv, machine);
+  const denied = (code: string, reason: string): Verdict => ({ kind: 'denied', code, rule, reason });
+  const obstacle = obstacleFor(rule, limits, command.argv, machine);
   if (obstacle !== undefined) return obstacle;
-  const program = resolveProgram(decision.program, decision.path);
-  if ('reason' in program) return { kind: 'failed', ...program };
-  const elsewhere = checkRealPaths(decision.pathChecks);
-  if (elsewhere !== undefined) return { kind: 'denied', code: 'path', rule, reason: elsewhere };
-  const ground = groundFor(rule, surroundings, machine);
+  const source = sourceOf(command.argv, decision.path, offers);
+  if (source.kind === 'denied') return denied(source.code, source.reason);
+  if (source.kind === 'failed') return source;
+  const paths = source.paths.map((check) => ({
+    ...check,
+    accepts: (realPath: string) => check.accepts(realPath) && !decision.isDenied(realPath),
+  }));
+  const elsewhere = checkRealPaths([...decision.pathChecks, ...paths]);
+  if (elsewhere !== undefined) return denied('path', elsewhere);
+  const common = {
+    timeoutMs: Math.min(limits.timeoutMs, command.timeoutMs),
+    outputBytesMax: limits.outputBytes,
+  };
+  const { path, argv, script, folder } = source;
+  const { readOnly } = decision;
+  const run = { kind: 'run', rule, readOnly, limitMs: limits.timeoutMs, rate: limits.rate } as const;
+  if (script !== undefined) {
+    const unheard = ownersProblem(surroundings);
+    if (unheard !== undefined) return { kind: 'failed', ...unheard };
+    const asOwner = { sandbox: 'none', network: 'host', user: undefined } as const;
+    return { ...run, spec: { path, argv, script, ...asOwner, ...common } };
+  }
+  const misfit = needsProblem(source, surroundings);
+  if (misfit !== undefined) return { kind: 'failed', ...misfit };
+  const ground = groundFor(
+    rule,
+    { ...surroundings, sandboxes: fittingProfiles(source, surroundings) },
+    machine,
+  );
   if ('reason' in ground) return { kind: 'failed', ...ground };
   return {
-    kind: 'run',
-    rule,
-    readOnly: decision.readOnly,
-    limitMs: limits.timeoutMs,
-    rate: limits.rate,
+    ...run,
     spec: {
-      path: program.path,
+      path,
       argv,
-      timeoutMs: Math.min(limits.timeoutMs, envelope.body.timeoutMs),
-      outputBytesMax: limits.outputBytes,
+      ...common,
       ...ground,
+      ...(folder === undefined ? {} : { folder }),
     },
+  };
+}
+
+/** An owner's line runs as the agent itself. A rule that asks for more is refused: it would not be heard. */
+function ownersProblem({ groups, cwd, env, allowances, limits }: Surroundings): Refusal | undefined {
+  const { read, write, sockets } = allowances;
+  const { cpuMs, memoryBytes, tasks } = limits;
+  const asked = groups.length + env.size + read.length + write.length + sockets.length;
+  if (asked === 0 && [cwd, cpuMs, memoryBytes, tasks].every((value) => value === undefined)) return undefined;
+  return {
+    reason: "it is a line of the node's owner, which runs as the agent, and its rule asks for more",
+    hint: 'Leave groups, cwd, env, opened paths and the limits cpu, memory and tasks out of the rule.',
+  };
+}
+
+/** The sandboxes of a rule in which a handler works, in the order of the rule. */
+function fittingProfiles(
+  { profiles }: Extract<CommandSource, { kind: 'command' }>,
+  { sandboxes }: Surroundings,
+): readonly SandboxProfile[] {
+  return profiles === undefined ? sandboxes : sandboxes.filter((profile) => profiles.includes(profile));
+}
+
+/** What a handler needs and its rule does not give it. A manifest asks; it opens nothing. */
+function needsProblem(
+  source: Extract<CommandSource, { kind: 'command' }>,
+  surroundings: Surroundings,
+): { reason: string; hint: string } | undefined {
+  if (source.needsNetwork === true && surroundings.network === 'none') {
+    return { reason: 'the handler needs the network', hint: 'In its rule: sandbox: { network: host }' };
+  }
+  if (fittingProfiles(source, surroundings).length > 0) return undefined;
+  return {
+    reason: `the handler works in the sandbox ${source.profiles?.join(' or ')}, and its rule gives ${surroundings.sandboxes.join(', ')}`,
+    hint: 'Its owner adds one of them to the rule.',
   };
 }
 
@@ -78,7 +154,7 @@ function obstacleFor(
   rule: string,
   { concurrency, rate }: Limits,
   argv: readonly string[],
-  machine: Machine,
+  machine: Omit<Machine, 'offers'>,
 ): Verdict | undefined {
   const denied = (code: string, reason: string): Verdict => ({ kind: 'denied', code, rule, reason });
   if (machine.running(rule) >= concurrency) {
