@@ -8,6 +8,7 @@ import { configPath } from './paths.ts';
 const FILE_BYTES_MAX = 64 * 1024;
 
 const settingsSchema = v.strictObject({
+  audit: v.optional(v.strictObject({ onFailure: v.optional(v.picklist(['refuse', 'warn']), 'refuse') }), {}),
   /** The operator's key: a private key file, or the .pub file of a key in ssh-agent. */
   identity: v.optional(v.pipe(v.string(), v.regex(/^(\/|~\/)./, 'must begin with / or ~/'))),
 });
@@ -19,7 +20,7 @@ export type Settings = v.InferOutput<typeof settingsSchema>;
 export async function loadSettings(path: string = configPath('config.yaml')): Promise<Settings> {
   const text = readText(path);
   // Most have no such file, and need no parser.
-  if (text === undefined || !/^[^\S\n]*[^\s#]/m.test(text)) return {};
+  if (text === undefined || !/^[^\S\n]*[^\s#]/m.test(text)) return v.parse(settingsSchema, {});
   const result = v.safeParse(settingsSchema, await yamlValue(text, path));
   if (result.success) return result.output;
   const [issue] = result.issues;
@@ -58,7 +59,7 @@ function readText(path: string): string | undefined {
   }
 }
 
-const HINT = 'It may say "identity: ~/.ssh/id_ed25519".';
+const HINT = 'It may say "identity: ~/.ssh/id_ed25519", and "audit: { onFailure: refuse }" or warn.';
 
 function unsound(path: string, what: string): FanoutError {
   return new FanoutError('CONFIG', `${path}: ${what}`, {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { type Done, formatOption, identityOption, repeat, sub } from './define.ts';
+import { type Done, formatOption, identityOption, sub } from './define.ts';
 
-/** Commands about keys and policies, which need no cluster. */
+/** Commands about keys, which need no cluster. */
 export function defineKeys(program: Command, done: Done): void {
   sub(
     program,
@@ -13,24 +13,6 @@ does not let anybody run anything.`,
 
   defineOperator(sub(program, 'operator', "operators' keys", "Makes and looks after operators' keys."), done);
   defineKnownNodes(program, done);
-
-  const policy = sub(program, 'policy', 'look into a policy', 'Looks into a policy file, without a cluster.');
-  sub(
-    policy,
-    'explain',
-    'say whether a policy allows a command, and why',
-    `Prints the verdict on a command and the rule that decides, then what each other rule lacks. Exit status: 0
-allowed, 5 denied, 2 when the command or the policy cannot be read.`,
-  )
-    .argument('<command>', 'the command, in one piece')
-    .requiredOption('--policy <file>', 'the policy')
-    .requiredOption('--as <operator>', 'the operator, by the name in the policy')
-    .option('--node <name>', 'the name of the node')
-    .option('--tag <name=value>', 'a tag of the node (repeat)', repeat)
-    .addOption(formatOption('text', 'json'))
-    .action((command, options) =>
-      done(import('./policy.ts').then(({ explain }) => explain(command, options))),
-    );
 }
 
 function defineOperator(operator: Command, done: Done): void {

@@ -245,7 +245,8 @@ export function escapeName(name: string): string {
   return name.replace(/[\s\p{C}%#]/gu, (character) => encodeURIComponent(character));
 }
 
-function isEscapedName(field: string): boolean {
+/** Whether a field is a name as `escapeName` writes it. */
+export function isEscapedName(field: string): boolean {
   try {
     return escapeName(decodeURIComponent(field)) === field;
   } catch {

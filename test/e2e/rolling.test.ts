@@ -21,6 +21,7 @@ const RULES = `
     effect: allow
     operators: [alice]
     sandbox: none
+    dangerous: scripts of the tests
     commands:
       - { program: sh, argv: ["-c", "any:4000"] }
       - { program: sleep, argv: ["int:1..1000"] }

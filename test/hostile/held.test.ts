@@ -149,7 +149,7 @@ describe('commands that an operator has nodes hold back', () => {
       'a rule that denies it',
       (text) => `${text}\n  - { id: no, effect: deny, programs: [echo] }\n`,
     ],
-    ['no-rule', 'no rule for it any more', (text) => text.replace('program: echo', 'program: cat')],
+    ['no-rule', 'no rule for it any more', (text) => text.replace('program: echo', 'program: printf')],
     [
       'no-rule',
       'an operator who lost the right',

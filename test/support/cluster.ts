@@ -42,7 +42,12 @@ export class TestCluster {
   publicLine = '';
 
   constructor() {
-    this.env = { ...process.env, XDG_CONFIG_HOME: join(this.dir, 'config'), NO_COLOR: '1' };
+    this.env = {
+      ...process.env,
+      XDG_CONFIG_HOME: join(this.dir, 'config'),
+      XDG_STATE_HOME: join(this.dir, 'state'),
+      NO_COLOR: '1',
+    };
     delete this.env.FANOUT_IDENTITY;
     delete this.env.FANOUT_RPC_ADDR;
     writeFileSync(join(this.dir, 'cluster.key'), this.key, { mode: 0o600 });
@@ -65,7 +70,7 @@ export class TestCluster {
 environment: test
 operators:
   alice: { key: "${this.publicLine}", groups: [sre] }
-defaults: { ${defaults}, limits: { timeout: 30s, output: 1GiB, concurrency: 50 } }
+defaults: { ${defaults}, dangerous: tests, limits: { timeout: 30s, output: 1GiB, concurrency: 50 } }
 rules:
 ${rules}`,
     );
