@@ -99,7 +99,7 @@ export function withOutput(command: Command): Command {
 export function identityOption(): Option {
   return new Option(
     '-i, --identity <file>',
-    'your key, or the .pub of one in ssh-agent (default: see "operator show")',
+    'your key, or the .pub of one in ssh-agent (see "operator show")',
   );
 }
 

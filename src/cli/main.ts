@@ -34,7 +34,7 @@ Environment:
   NO_COLOR           no colours, whatever the terminal can do
 
 Files:
-  ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"; without it
+  ~/.config/fanout/operator.key     your key (0600), of "fanout operator keygen"; without it,
                                     ~/.ssh/id_ed25519, then ssh-agent ("fanout operator show")
   ~/.config/fanout/known_nodes      the node keys that you have met ("fanout known-nodes")
   ~/.config/fanout/selections.yaml  saved selections
