@@ -101,7 +101,6 @@ describe("a line of the node's owner", () => {
           surroundings: { ...surroundings, ...asked },
           approvedBy: [],
           dangerous: undefined,
-      dangerous: undefined,
         },
         argv: ['query:x'],
         timeoutMs: 1000,
