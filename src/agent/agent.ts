@@ -14,20 +14,30 @@ import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
-import { probeSandboxes } from '../runtime/sandbox-probe.ts';
+import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
+import { NodeAudit } from '../runtime/node-audit.ts';
+import { Suspects } from '../runtime/suspects.ts';
+import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
+import { encodeTags } from '../serf/tags.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
+import { Handlers } from './handlers.ts';
 import type { Log, LogWatch } from './log.ts';
+import { limitFacts, MachineWatch } from './machine.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
+import { writeTagsFile } from './tags-file.ts';
+
+/** Requests that are named when an agent died. */
+const RUNNING_TOLD_MAX = 100;
 
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
@@ -38,13 +48,19 @@ export class Agent {
   readonly runs: Runs;
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
-  readonly sandboxes: readonly SandboxAvailability[];
+  readonly handlers: Handlers;
+  private readonly machine: MachineWatch;
+  private readonly suspects: Suspects;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
+  private readonly copy: SyslogCopy | undefined;
+  private readonly records: NodeAudit;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
+  private readonly closers: (() => Promise<void>)[] = [];
+  private isStopped = false;
   private markGone: () => void = () => {};
 
   private constructor(parts: {
@@ -55,9 +71,12 @@ export class Agent {
     policies: PolicyHolder;
     nodeKey: NodeKey;
     audit: AuditLog;
-    sandboxes: readonly SandboxAvailability[];
+    copy: SyslogCopy | undefined;
+    machine: MachineWatch;
+    suspects: Suspects;
+    loaded: ReadonlyMap<string, LoadedHandler>;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, sandboxes } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects } = parts;
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -65,11 +84,16 @@ export class Agent {
     this.policies = policies;
     this.nodeKey = nodeKey;
     this.audit = audit;
-    this.sandboxes = sandboxes;
+    this.copy = copy;
+    this.machine = machine;
+    this.suspects = suspects;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
+    const { auditOnFailure: onFailure } = config;
+    this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
+    this.tellLastEnd();
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -81,18 +105,20 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
+    this.handlers = new Handlers({ ...parts, abilities: () => machine.abilities });
     this.responder = new Responder({
       driver,
       gate,
-      sandboxes: () => sandboxes,
+      abilities: () => machine.abilities,
+      suspectSince: (rule, argv) => suspects.since(rule, argv),
       hidePaths: [config.dataDir],
+      offers: (admission) => this.handlers.offers(admission),
       context: {
         nodeName: config.node,
         nodeKey,
-        audit,
+        audit: this.records,
         unixMs,
         randomBytes: (length) => randomBytes(length),
-        warn: (text) => log.warn(text),
       },
       log,
     });
@@ -101,17 +127,50 @@ export class Agent {
   /** Starts everything but the control socket. Throws FanoutError when something that was asked for cannot be had. */
   static async start(config: AgentConfig, log: Log, logWatch: LogWatch): Promise<Agent> {
     const policies = new PolicyHolder(config.policyFile, config.environment);
+    const { folder } = config.handlers;
+    const loaded = folder === undefined ? new Map() : loadHandlers(folder);
     mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     const nodeKey = loadOrCreateNodeKey(config.dataDir);
-    const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), { unixMs: () => Date.now() });
-    const sandboxes = await probeSandboxes([config.dataDir]);
-    let agent: Agent | undefined;
-    const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
-      event: (event) => agent?.event(event),
-      fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
-    });
-    agent = new Agent({ config, log, logWatch, driver, policies, nodeKey, audit, sandboxes });
-    return agent;
+    const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
+    try {
+      const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), {
+        unixMs: () => Date.now(),
+        copy: (line) => copy?.send(line),
+      });
+      const machine = await MachineWatch.start([config.dataDir], log);
+      const { dataDir, forgive } = config;
+      const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
+      let agent: Agent | undefined;
+      // That we have joined ourselves is news for a handler too.
+      const early: SerfEvent[] = [];
+      const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
+        event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
+        fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
+      });
+      agent = new Agent({
+        config,
+        log,
+        logWatch,
+        driver,
+        policies,
+        nodeKey,
+        audit,
+        copy,
+        machine,
+        suspects,
+        loaded,
+      });
+      for (const event of early) agent.event(event);
+      return agent;
+    } catch (error) {
+      await copy?.close();
+      throw error;
+    }
+  }
+
+  /** What this machine can do, as it was last found out. */
+  get sandboxes(): readonly SandboxAvailability[] {
+    return this.machine.abilities.sandboxes;
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
@@ -142,8 +201,21 @@ export class Agent {
     this.driver.act((serf, now) => serf.leave(now));
   }
 
-  /** Reads the policy again. A bad one is reported and the old one stays in force. */
+  /** Replaces the tags of this node, in the tags file too. Throws FanoutError, and changes nothing then. */
+  changeTags(tags: ReadonlyMap<string, string>): void {
+    encodeTags(tags);
+    const { tagsFile } = this.config;
+    if (tagsFile !== undefined) writeTagsFile(tagsFile, tags);
+    this.driver.act((serf, now) => serf.setTags(now, tags));
+  }
+
+  /**
+   * Reads the policy and the handlers again, and looks again at what the machine can do. What is bad is reported, and the
+   * old stays in force.
+   */
   reloadPolicy(): void {
+    this.handlers.reload();
+    void this.machine.refresh();
     try {
       this.policies.reload();
       this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
@@ -153,12 +225,26 @@ export class Agent {
     }
   }
 
+  /** What else has to end with the agent. */
+  onStop(closer: () => Promise<void>): void {
+    if (this.isStopped) void closer();
+    else this.closers.push(closer);
+  }
+
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
+    this.isStopped = true;
+    await Promise.all(this.closers.map((close) => close()));
+    this.machine.stop();
     this.runs.endAll();
+    await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
+    this.records.close();
     this.audit.close();
+    const problem = this.suspects.close();
+    if (problem !== '') this.log.warn(problem);
+    await this.copy?.close();
   }
 
   /** What `info` shows, as Serf's stats: sections of texts. */
@@ -166,6 +252,7 @@ export class Agent {
     const { serf } = this.driver;
     return {
       agent: { name: this.config.node, version: VERSION },
+      event_handlers: this.handlers.stats(),
       counters: Object.fromEntries(
         serf.memberlist.counters.entries().map(([name, count]) => [name, String(count)]),
       ),
@@ -177,9 +264,25 @@ export class Agent {
         memory_bytes: String(process.memoryUsage.rss()),
         udp_receive_buffer: String(this.driver.transport.receiveBufferBytes),
       },
+      limits: limitFacts(this.machine.abilities),
       serf: serf.stats(),
       tags: Object.fromEntries(serf.localTags),
     };
+  }
+
+  /** How the agent before this one ended, where somebody should know. */
+  private tellLastEnd(): void {
+    const { lastEnd, size } = this.suspects;
+    const { running, wasClean, problem } = lastEnd;
+    if (problem !== '') this.log.warn(`should this agent die, nobody will know what of: ${problem}`);
+    if (!wasClean) this.records.note({ event: 'agent-died', running: running.slice(0, RUNNING_TOLD_MAX) });
+    if (running.length > 0) {
+      this.log.warn(
+        `the agent before this one died while it ran: ${running.slice(0, RUNNING_TOLD_MAX).join(', ')}`,
+      );
+    }
+    if (size > 0)
+      this.log.warn(`commands are refused because an agent died while it ran them (${size}): --forgive`);
   }
 
   private joinOne(to: { host: string; port: number }): Promise<string | undefined> {
@@ -197,6 +300,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
+    this.handlers.event(event);
     for (const listener of this.listeners) listener(event);
   }
 
@@ -235,7 +339,8 @@ function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: num
   const replay = new ReplayCache();
   const policy = policies.current;
   if (policy === undefined) return replay;
-  const windowMs = (policy.maxTtlSeconds + 2 * policy.clockSkewSeconds) * 1000;
+  // What others have approved is valid for longer.
+  const windowMs = (policy.maxTtlApprovedSeconds + 2 * policy.clockSkewSeconds) * 1000;
   for (const id of audit.recentRequestIds(unixMs - windowMs)) {
     // Full is safe: a full cache refuses every command until the first of these is over.
     if (replay.full) break;
@@ -258,7 +363,9 @@ function serfConfig(config: AgentConfig, port: number): SerfConfig {
     port: config.advertise?.port ?? port,
     tags: config.tags,
     profile: config.profile,
-    compression: true,
+    compression: config.compression,
+    protocol: config.protocol,
+    timings: config.timings,
     keyring: config.encryptKey === undefined ? undefined : new Keyring([parseClusterKey(config.encryptKey)]),
     matches: matchesExpression,
   };

@@ -113,7 +113,7 @@ function changeTags(agent: Agent, request: Extract<Request, { command: 'tags' }>
   const tags = new Map(agent.driver.serf.localTags);
   for (const name of request.deleteTags) tags.delete(name);
   for (const [name, value] of request.tags) tags.set(name, value);
-  agent.driver.act((serf, now) => serf.setTags(now, tags));
+  agent.changeTags(tags);
 }
 
 /** Serf's query: records as acks and responses come, and one `done` at the deadline. */

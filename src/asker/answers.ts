@@ -31,6 +31,8 @@ export interface AnswersListener {
 interface Answer {
   readonly stream: ByteStream;
   readonly channel: AskerChannel;
+  /** Whose answer the stream was announced as, outside of the seal. */
+  readonly claimed: string;
   /** Known once the greeting opened. Before that the stream is a claim that anybody with the cluster key can make. */
   node: string | undefined;
   ended: boolean;
@@ -56,13 +58,14 @@ export class Answers {
     this.listener = listener;
   }
 
-  /** Takes a stream that claims to be a node's answer. */
-  take(stream: ByteStream, early: Uint8Array): void {
+  /** Takes a stream that claims to be the answer of the node `claimed`. */
+  take(stream: ByteStream, early: Uint8Array, claimed: string): void {
     const { requestId, replySecret } = this.options;
     const channel = new AskerChannel({ requestId, replySecret });
     const answer: Answer = {
       stream,
       channel,
+      claimed,
       node: undefined,
       ended: false,
       cancelled: false,
@@ -157,6 +160,8 @@ export class Answers {
 
   /** The greeting opened: the stream is from whoever holds this key. Is it the key that this node has always had? */
   private greet(answer: Answer, node: string, identity: Uint8Array): void {
+    // Our agent let the stream in because of the name outside: under the seal it must be the same.
+    if (node !== answer.claimed) return this.drop(answer);
     const before = this.greeted.get(node);
     if (before !== undefined && equalBytes(before.identity, identity)) return this.drop(answer);
     // The node that we have always known is answering: whoever comes after it with another key cannot take its place.

@@ -5,8 +5,8 @@ import { boxKeyPair } from '../identity/box.ts';
 import { signCommand } from '../identity/envelope.ts';
 import { KnownNodes } from '../identity/known-nodes.ts';
 import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
-import { keyId } from '../identity/ssh-key.ts';
-import { toHex } from '../lib/bytes.ts';
+import { fingerprint, keyId } from '../identity/ssh-key.ts';
+import { EMPTY, toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { ControlAddress } from '../net/control-address.ts';
@@ -18,7 +18,9 @@ import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
 import { agentAddress, connectAgent, openAnswer } from './connect.ts';
 import type { Confirmation } from './holding.ts';
 import { configPath, identityPath } from './paths.ts';
+import { RunAudit } from './run-audit.ts';
 import { RunSession } from './run-session.ts';
+import { loadSettings, type Settings } from './settings.ts';
 
 /** How long a signed command may travel. Nodes accept no more than their policy's maximum, a minute by default. */
 const TTL_SECONDS = 60;
@@ -31,6 +33,7 @@ export interface Asker {
   /** The private half signs in this process and never leaves it. */
   readonly key: OperatorKey;
   readonly knownNodes: KnownNodes;
+  readonly settings: Settings;
 }
 
 /** What is to be run, where and how. */
@@ -45,6 +48,10 @@ export interface LaunchRequest {
   readonly limitMs?: Millis | undefined;
   /** The nodes only say whether they would run it. */
   readonly explainOnly?: boolean | undefined;
+  /** With that: as if the operator with this key id asked and this one approved. */
+  readonly explainAs?: Uint8Array | undefined;
+  /** Signed already, under `id`: a request that others have approved. */
+  readonly prepared?: PreparedRequest | undefined;
   readonly rollout?: RolloutPlan | undefined;
   readonly confirm?: Confirmation | undefined;
   /**
@@ -58,6 +65,13 @@ export interface LaunchRequest {
   onPhase?(phase: RolloutPhase): void;
 }
 
+/** A command that was signed some time before it is sent. */
+export interface PreparedRequest {
+  readonly envelope: Uint8Array;
+  /** Opens the answers. */
+  readonly replySecret: Uint8Array;
+}
+
 /** The id of a run that is to be launched: 16 random bytes that nobody has used before. */
 export function newRunId(): Uint8Array {
   return new Uint8Array(randomBytes(16));
@@ -68,8 +82,10 @@ export interface LaunchedRun {
   /** 32 hex digits. */
   readonly id: string;
   readonly session: RunSession;
-  /** Resolves when every target has ended. Never rejects. */
+  /** Resolves when every target has ended, and that is in the operator's audit log. Never rejects. */
   readonly ended: Promise<RunState>;
+  /** What of the run could not be recorded there, '' when all was. */
+  readonly auditProblem: () => string;
 }
 
 /**
@@ -80,6 +96,7 @@ export async function openAsker(options: {
   rpcAddr?: string | undefined;
   identity?: string | undefined;
 }): Promise<Asker> {
+  const settings = await loadSettings();
   const key = loadOperatorKey(identityPath(options.identity));
   const knownNodes = openKnownNodes();
   const address = agentAddress(options.rpcAddr);
@@ -87,7 +104,7 @@ export async function openAsker(options: {
   try {
     const info = await client.info();
     if (info.environment === '') throw withoutEnvironment(info.node);
-    return { address, client, info, key, knownNodes };
+    return { address, client, info, key, knownNodes, settings };
   } catch (error) {
     client.close();
     throw error;
@@ -95,58 +112,92 @@ export async function openAsker(options: {
 }
 
 /**
- * Signs the command and has the agent spread it, over a control connection that lasts as long as the run. Throws
- * FanoutError: COMMAND_REFUSED when no node could read the command,
- * INTEGRITY when the file of pins is broken, and what the agent says.
+ * Signs the command, records it in the operator's audit log and has the agent spread it, over a control connection that
+ * lasts as long as the run. Throws FanoutError: COMMAND_REFUSED when no node could read the command, CONFIG when it cannot
+ * be recorded, INTEGRITY when the file of pins is broken, and what the agent says.
  */
 export async function launch(asker: Asker, request: LaunchRequest): Promise<LaunchedRun> {
   const { info, address, knownNodes } = asker;
   // Another process of this operator may have met nodes since, or the operator may have removed a line.
   knownNodes.refresh();
-  const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
   const id = request.id ?? newRunId();
   const { targets, timeoutMs, selector } = request;
-  const envelope = sealRequest(asker, request, { id, replyKey: reply.publicKey });
+  const { envelope, replySecret } = request.prepared ?? prepareRequest(asker, request, id, TTL_SECONDS);
   const client = await connectAgent(address);
+  const audit = await beginAudit(asker, request, toHex(id)).catch((error: unknown) => {
+    client.close();
+    throw error;
+  });
   let hasFailed = false;
   const session = new RunSession({
     ...request,
     environment: info.environment,
     requestId: id,
-    replySecret: reply.secret,
+    replySecret,
     knownNodes,
     // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
     mayJoin: (node) => request.explainOnly !== true && mayMatchName(selector, node),
     now: () => performance.now(),
-    onEvent: (state, event, data) => hasFailed || request.onEvent(state, event, data),
+    onEvent: (state, event, data) => {
+      if (hasFailed) return true;
+      audit.event(state, event);
+      return request.onEvent(state, event, data);
+    },
+    onSignedEnd: (node, end) => audit.ended(node, end),
     onReaderReady: (listener) => request.onReaderReady?.(listener),
     onPhase: (phase) => request.onPhase?.(phase),
   });
   void client.closed.then(() => session.event({ kind: 'agent-lost' }));
-  const ended = session.ended.finally(() => client.close());
+  const ended = session.ended.then(async (state) => {
+    client.close();
+    if (!hasFailed) await audit.end(state, performance.now() - state.startedAt);
+    return state;
+  });
   try {
     await client.run({ run: id, envelope, targets, timeoutMs }, (record) => heard(record, session, address));
   } catch (error) {
     hasFailed = true;
     client.close();
+    await audit.notSent(error instanceof Error ? error.message : String(error));
     throw error;
   }
-  return { id: toHex(id), session, ended };
+  return { id: toHex(id), session, ended, auditProblem: () => audit.problem };
 }
 
-function sealRequest(
+function beginAudit({ info, key, settings }: Asker, request: LaunchRequest, id: string): Promise<RunAudit> {
+  const { argv, selector, targets, timeoutMs, limitMs, explainOnly } = request;
+  const facts = {
+    id,
+    argv,
+    selector: selectorText(selector),
+    targets,
+    cluster: info.cluster,
+    environment: info.environment,
+    key: fingerprint(key.publicKey),
+    agent: info.node,
+    timeoutMs: limitMs ?? timeoutMs,
+    plan: explainOnly === true,
+  };
+  return RunAudit.begin(facts, settings.audit.onFailure);
+}
+
+/** Signs a command. Throws FanoutError COMMAND_REFUSED when no node could read it. */
+export function prepareRequest(
   { info, key }: Asker,
-  { selector, argv, timeoutMs, limitMs, explainOnly }: LaunchRequest,
-  { id, replyKey }: { id: Uint8Array; replyKey: Uint8Array },
-): Uint8Array {
-  return signCommand(
+  request: Pick<LaunchRequest, 'selector' | 'argv' | 'timeoutMs' | 'limitMs' | 'explainOnly' | 'explainAs'>,
+  id: Uint8Array,
+  ttlSeconds: number,
+): PreparedRequest {
+  const { selector, argv, timeoutMs, limitMs, explainOnly } = request;
+  const { publicKey: replyKey, secret: replySecret } = boxKeyPair(new Uint8Array(randomBytes(32)));
+  const envelope = signCommand(
     {
-      version: 2,
+      version: 3,
       cluster: info.cluster,
       environment: info.environment,
       keyId: keyId(key.publicKey),
       issuedAt: Math.floor(Date.now() / 1000),
-      ttlSeconds: TTL_SECONDS,
+      ttlSeconds,
       id,
       selector: selectorText(selector),
       argv,
@@ -155,23 +206,29 @@ function sealRequest(
       replyPort: info.port,
       timeoutMs: limitMs ?? timeoutMs,
       explainOnly: explainOnly === true,
+      explainAs: request.explainAs ?? EMPTY,
     },
     key.sign,
   );
+  return { envelope, replySecret };
 }
 
 function heard(record: RunRecord, session: RunSession, address: ControlAddress): void {
   if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
   else if (record.kind === 'member') {
     session.event({ kind: 'member', node: record.name, status: record.status });
-  } else session.turns.run(() => void fetchAnswer(address, record.stream, session));
+  } else session.turns.run(() => void fetchAnswer(address, record, session));
 }
 
 /** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */
-async function fetchAnswer(address: ControlAddress, stream: number, session: RunSession): Promise<void> {
+async function fetchAnswer(
+  address: ControlAddress,
+  { stream, from }: Extract<RunRecord, { kind: 'answer' }>,
+  session: RunSession,
+): Promise<void> {
   try {
     const { connection, rest } = await openAnswer(address, stream);
-    session.answer(connection, rest);
+    session.answer(connection, rest, from);
   } catch (error) {
     // The stream ended before we came for it, or the agent is gone: the run model learns of both elsewhere.
     if (!(error instanceof FanoutError)) throw error;

@@ -52,6 +52,8 @@ export interface PlanRequest {
   readonly targets: readonly string[];
   /** Of the run that is planned: a node's limit is no longer than this. */
   readonly timeoutMs: Millis;
+  /** As if the operator with this key id asked, and this one approved. */
+  readonly explainAs?: Uint8Array | undefined;
   /** How long to wait for the answers: 5 s unless it is given. */
   readonly waitMs?: Millis | undefined;
 }

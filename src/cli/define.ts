@@ -68,22 +68,34 @@ export function withOutput(command: Command): Command {
     );
 }
 
+export function identityOption(): Option {
+  return new Option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)");
+}
+
+export function timeoutOption(): Option {
+  return new Option(
+    '-t, --timeout <duration>',
+    'end the run, and kill what still runs, after this time (each batch anew)',
+  ).default('30s');
+}
+
 /** The flags of a run. */
 export function withRun(command: Command): Command {
+  return withPace(command.addOption(identityOption()).addOption(timeoutOption())).option(
+    '-n, --dry-run',
+    'only ask the nodes whether they would run it (as "fanout plan")',
+  );
+}
+
+/** The flags that say how a run goes on. */
+export function withPace(command: Command): Command {
   return command
-    .option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)")
-    .option(
-      '-t, --timeout <duration>',
-      'end the run, and kill what still runs, after this time (each batch anew)',
-      '30s',
-    )
     .option('-f, --fanout <n>', 'at most so many nodes at the same time')
     .option('--batch <n or n%>', 'go in batches of so many nodes; the next starts when all of one have ended')
     .option('--batch-sleep <duration>', 'pause between two batches')
     .option('--canary <n>', 'so many nodes first, alone; when one of them fails, nothing more starts')
     .option('--max-errors <n or n%>', 'start nothing more above so many that failed (with --batch: 0)')
     .option('-y, --yes', 'do not ask, however many nodes may be changed')
-    .option('-n, --dry-run', 'only ask the nodes whether they would run it (as "fanout plan")')
     .option('-S, --maxrc', "exit with the largest of the commands' own codes")
     .option('--no-record', 'keep no record of the answers on this machine')
     .addOption(rpcOption());

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../lib/version.ts';
 import { type Done, HELP_WIDTH, withOutput, withRun, withSelection } from './define.ts';
 import { EXIT_CODES } from './exit-codes.ts';
+import { normaliseGoFlags } from './go-flags.ts';
 import { reportError } from './report-error.ts';
 import type { RunOptions } from './run-flags.ts';
 
@@ -34,20 +35,26 @@ Files:
   ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"
   ~/.config/fanout/known_nodes      the node keys that you have met, as ssh's known_hosts
   ~/.config/fanout/selections.yaml  saved selections
-  ~/.local/state/fanout/            history, and records of the last runs, yours alone
+  ~/.config/fanout/config.yaml      settings: "audit: { onFailure: refuse }" or warn
+  ~/.local/state/fanout/            audit log, history, records of the last runs, yours alone
 
 "fanout help COMMAND" tells more about each command.`;
 
 type Define = (program: Command, done: Done, rest: readonly string[] | undefined) => void;
 
+const agent = async (): Promise<Define> => (await import('./define-agent.ts')).defineAgent;
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
+const handlers = async (): Promise<Define> => (await import('./define-handlers.ts')).defineHandlers;
 const policies = async (): Promise<Define> => (await import('./define-policy.ts')).definePolicy;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
+const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
+const audit = async (): Promise<Define> => (await import('./define-audit.ts')).defineAudit;
+
 /** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
 const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
-  agent: cluster,
+  agent,
   members: cluster,
   nodes: cluster,
   join: cluster,
@@ -57,12 +64,18 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   keygen: keys,
   operator: keys,
   policy: policies,
+  run: handlers,
+  handlers,
   plan: records,
   show: records,
   last: records,
   history: records,
   select: records,
   ui: records,
+  request: approvals,
+  approve: approvals,
+  submit: approvals,
+  audit,
 };
 
 /** Runs one command line and returns its exit code. Everything heavy is imported by the command that needs it. */
@@ -74,7 +87,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     });
   try {
     const dashes = argv.indexOf('--');
-    const own = dashes < 0 ? argv : argv.slice(0, dashes);
+    const own = normaliseGoFlags(dashes < 0 ? argv : argv.slice(0, dashes));
     const rest = dashes < 0 ? undefined : argv.slice(dashes + 1);
     // The session shows its first screen before a script would have read the options.
     if (argv.length === 0) {
@@ -85,9 +98,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [cluster, keys, policies, records] : [part];
+    const parts =
+      part === undefined ? [agent, cluster, keys, policies, records, approvals, audit, handlers] : [part];
     for (const load of parts) (await load())(program, done, rest);
-    await program.parseAsync([...own], { from: 'user' });
+    await program.parseAsync(own, { from: 'user' });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

@@ -43,7 +43,7 @@ export interface RunOptions extends SelectionFlags {
 }
 
 /** Whom the run is for. Throws FanoutError. */
-export function selectionOf(options: RunOptions): Selector {
+export function selectionOf(options: SelectionFlags & Pick<RunOptions, 'all' | 'from'>): Selector {
   if (options.all === true && (hasSelection(options) || options.from !== undefined)) {
     throw new FanoutError('USAGE', '--all and a selection exclude each other', {
       hint: 'Leave one of them out.',

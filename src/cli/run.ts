@@ -1,10 +1,11 @@
 import { constants } from 'node:os';
 import type { Confirmation } from '../asker/holding.ts';
 import { Keeper } from '../asker/keep.ts';
-import { type Asker, launch, newRunId, openAsker } from '../asker/launch.ts';
+import { type Asker, launch, newRunId, openAsker, type PreparedRequest } from '../asker/launch.ts';
 import type { RunSession } from '../asker/run-session.ts';
 import { targetsOf } from '../asker/select.ts';
 import { toHex } from '../lib/bytes.ts';
+import { sanitiseText } from '../lib/sanitise.ts';
 import type { Millis } from '../lib/time.ts';
 import { commandText } from '../policy/command-text.ts';
 import { type Selector, selectorText } from '../policy/selector.ts';
@@ -50,7 +51,11 @@ export async function run(request: {
   }
 }
 
-interface Prepared {
+/** What is to be run, when all flags are read. */
+export interface Prepared {
+  /** Of a request that was signed before. */
+  readonly id?: Uint8Array;
+  readonly prepared?: PreparedRequest;
   readonly options: RunOptions;
   readonly output: OutputOptions;
   readonly argv: readonly string[];
@@ -60,14 +65,15 @@ interface Prepared {
   readonly rollout: RolloutPlan | undefined;
 }
 
-async function carryOut(asker: Asker, run: Prepared): Promise<number> {
+/** Runs it and shows the answers. Returns the exit code. */
+export async function carryOut(asker: Asker, run: Prepared): Promise<number> {
   const { options, argv, selector, targets, timeoutMs } = run;
   const sink = new StandardSink();
   const looks = terminals(options.color);
   const live =
     looks.stderr && options.format === 'text' && options.quiet !== true ? new LiveSink(sink) : undefined;
   const renderer = createRenderer(run.output, live ?? sink, run, looks);
-  const id = newRunId();
+  const id = run.id ?? newRunId();
   const keeper = options.record ? keeperFor(id, asker, run) : undefined;
   let last: RunState | undefined;
   const asking = { now: false, over: new AbortController() };
@@ -78,6 +84,7 @@ async function carryOut(asker: Asker, run: Prepared): Promise<number> {
     targets,
     timeoutMs,
     rollout: run.rollout,
+    prepared: run.prepared,
     confirm: confirmationFor(options, argv, live, asking),
     onEvent: (state, event, data) => {
       last = state;
@@ -104,6 +111,9 @@ async function carryOut(asker: Asker, run: Prepared): Promise<number> {
   if (keeper !== undefined && keeper.problem !== '' && options.quiet !== true) {
     process.stderr.write(`fanout: ${keeper.problem}\n`);
   }
+  // However quiet: whoever asked to be warned instead of refused is warned.
+  const unrecorded = launched.auditProblem();
+  if (unrecorded !== '') process.stderr.write(`fanout: ${sanitiseText(unrecorded)}\n`);
   await sink.flushed();
   if (options.maxrc === true && !state.interrupted) return maxRemoteCode(state, signalNumber);
   return exitCode(state);

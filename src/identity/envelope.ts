@@ -1,4 +1,4 @@
-import { equalBytes, utf8, utf8Text } from '../lib/bytes.ts';
+import { equalBytes, toHex, utf8, utf8Text } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { type Encodable, encodeRpc } from '../lib/msgpack.ts';
 import { BOX_KEY_BYTES, isWeakBoxKey } from './box.ts';
@@ -8,7 +8,7 @@ import { NAMESPACES, sshsigPreimage } from './sshsig.ts';
 import { decodeWhole, TupleReader, textOf } from './tuple.ts';
 
 /** The version of the command body. A node refuses every other one. */
-const BODY_VERSION = 2;
+const BODY_VERSION = 3;
 /**
  * Largest envelope that is decoded. Holds the longest argv and a long list of nodes; all of it is hashed per
  * check.
@@ -30,7 +30,7 @@ const U32_MAX = 0xffff_ffff;
 
 /** What an operator signs: a msgpack array in exactly this order. */
 export interface CommandBody {
-  readonly version: 2;
+  readonly version: 3;
   readonly cluster: string;
   readonly environment: string;
   /** `keyId` of the operator's public key: 8 bytes. */
@@ -54,10 +54,14 @@ export interface CommandBody {
   readonly timeoutMs: number;
   /** Decide and say so, but do not run. */
   readonly explainOnly: boolean;
+  /**
+   * With `explainOnly`: decide as if the operator with this key id asked and the signer approved. Empty: the signer asks.
+   */
+  readonly explainAs: Uint8Array;
 }
 
-/** A further person's signature over the same body. */
-interface Approval {
+/** A further person's signature over the same body. It counts for nothing before `verifyApproval` says so. */
+export interface Approval {
   readonly keyId: Uint8Array;
   readonly signature: Uint8Array;
 }
@@ -68,10 +72,7 @@ export interface SignedEnvelope {
   /** The exact bytes that were signed. */
   readonly bodyBytes: Uint8Array;
   readonly signature: Uint8Array;
-  /**
-   * Always empty: the format has room for them, and an envelope with some is refused until they can be
-   * checked.
-   */
+  /** At most 8, each by another key, none by the operator's own. */
   readonly approvals: readonly Approval[];
 }
 
@@ -79,9 +80,11 @@ export interface SignedEnvelope {
  * What kind of key made a signature. Hardware-backed SSH keys would be another kind, with another preimage.
  */
 const KIND_ED25519 = 0;
+const APPROVALS_MAX = 8;
 
 /**
- * Envelope bytes: msgpack [body bytes, [[key id, kind, signature]]]. `sign` gets the SSHSIG preimage and
+ * Envelope bytes: msgpack [body bytes, [[key id, kind, signature], ...]], the operator's signature first and
+ * approvals behind it. `sign` gets the SSHSIG preimage and
  * gives 64 bytes. Throws FanoutError COMMAND_REFUSED when a node would refuse the body for its form, before
  * anything is signed.
  */
@@ -104,7 +107,49 @@ export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => U
     });
   }
   const signature = sign(sshsigPreimage(NAMESPACES.command, bodyBytes));
-  const envelope = encodeRpc([bodyBytes, [[body.keyId, KIND_ED25519, signature]]]);
+  return packed({ bodyBytes, body, signature, approvals: [] });
+}
+
+/**
+ * The envelope with one more approval, over exactly the bytes that its operator signed. Throws FanoutError USAGE when this
+ * key has signed already or there are eight.
+ */
+export function addApproval(
+  envelope: SignedEnvelope,
+  approver: Uint8Array,
+  sign: (preimage: Uint8Array) => Uint8Array,
+): Uint8Array {
+  const { body, bodyBytes, approvals } = envelope;
+  if (equalBytes(approver, body.keyId)) {
+    throw new FanoutError('USAGE', 'this is your own request, and nobody approves their own', {
+      hint: 'Hand it to somebody whom the policy names.',
+    });
+  }
+  if (approvals.some((approval) => equalBytes(approval.keyId, approver))) {
+    throw new FanoutError('USAGE', 'you have approved this already');
+  }
+  if (approvals.length >= APPROVALS_MAX) {
+    throw new FanoutError('USAGE', `it has ${APPROVALS_MAX} approvals already, and takes no more`);
+  }
+  const signature = sign(sshsigPreimage(NAMESPACES.approval, bodyBytes));
+  return packed({ ...envelope, approvals: [...approvals, { keyId: approver, signature }] });
+}
+
+/** The envelope with the approvals of both. Undefined when they are not about the same bytes. */
+export function mergeApprovals(one: SignedEnvelope, other: SignedEnvelope): Uint8Array | undefined {
+  if (!equalBytes(one.bodyBytes, other.bodyBytes)) return undefined;
+  const more = other.approvals.filter(
+    ({ keyId: id }) => !one.approvals.some((approval) => equalBytes(approval.keyId, id)),
+  );
+  return packed({ ...one, approvals: [...one.approvals, ...more].slice(0, APPROVALS_MAX) });
+}
+
+function packed({ body, bodyBytes, signature, approvals }: SignedEnvelope): Uint8Array {
+  const entries = [{ keyId: body.keyId, signature }, ...approvals];
+  const envelope = encodeRpc([
+    bodyBytes,
+    entries.map((entry) => [entry.keyId, KIND_ED25519, entry.signature]),
+  ]);
   if (envelope.length > ENVELOPE_BYTES_MAX) {
     throw new FanoutError(
       'COMMAND_REFUSED',
@@ -125,21 +170,22 @@ export function decodeEnvelope(bytes: Uint8Array): SignedEnvelope {
   }
   const outer = TupleReader.of(decodeWhole(bytes), 'envelope', 2);
   const bodyBytes = Uint8Array.from(outer.bytesOfAnyLength('body'));
-  const signatures = outer.list('signatures', 1, 16);
-  if (signatures.length > 1) {
-    // What nobody checks must not look as if it had been.
-    throw new DecodeError('approvals', 'the envelope carries approvals, and this version cannot check them');
-  }
-  const entry = TupleReader.of(signatures[0] ?? null, 'signature entry', 3);
-  const signer = entry.bytes('key id', KEY_ID_BYTES);
-  entry.integer('kind', KIND_ED25519, KIND_ED25519);
-  const signature = entry.bytes('signature', ED25519_SIGNATURE_BYTES);
+  const entries = outer.list('signatures', 1, 1 + APPROVALS_MAX).map((item) => {
+    const entry = TupleReader.of(item, 'signature entry', 3);
+    const id = entry.bytes('key id', KEY_ID_BYTES);
+    entry.integer('kind', KIND_ED25519, KIND_ED25519);
+    return { keyId: id, signature: entry.bytes('signature', ED25519_SIGNATURE_BYTES) };
+  });
   const body = decodeBody(bodyBytes);
-  if (!equalBytes(signer, body.keyId)) {
+  const [signer, ...approvals] = entries;
+  if (signer === undefined || !equalBytes(signer.keyId, body.keyId)) {
     throw new DecodeError('field', 'key id: the body names another key than the signature');
   }
-  requireCanonical(bytes, [bodyBytes, [[signer, KIND_ED25519, signature]]]);
-  return { body, bodyBytes, signature, approvals: [] };
+  if (new Set(entries.map((entry) => toHex(entry.keyId))).size !== entries.length) {
+    throw new DecodeError('approvals', 'one key has signed twice');
+  }
+  requireCanonical(bytes, [bodyBytes, entries.map((entry) => [entry.keyId, KIND_ED25519, entry.signature])]);
+  return { body, bodyBytes, signature: signer.signature, approvals };
 }
 
 /**
@@ -150,6 +196,13 @@ export function verifyEnvelope(envelope: SignedEnvelope, publicKey: Uint8Array):
   if (!equalBytes(keyId(publicKey), envelope.body.keyId)) return false;
   const preimage = sshsigPreimage(NAMESPACES.command, envelope.bodyBytes);
   return verifyEd25519(publicKey, preimage, envelope.signature);
+}
+
+/** Whether the person with this public key approved exactly these body bytes. False, never an error, otherwise. */
+export function verifyApproval(envelope: SignedEnvelope, approval: Approval, publicKey: Uint8Array): boolean {
+  if (!equalBytes(keyId(publicKey), approval.keyId)) return false;
+  const preimage = sshsigPreimage(NAMESPACES.approval, envelope.bodyBytes);
+  return verifyEd25519(publicKey, preimage, approval.signature);
 }
 
 function bodyTuple(body: CommandBody): Encodable {
@@ -168,6 +221,7 @@ function bodyTuple(body: CommandBody): Encodable {
     body.replyPort,
     body.timeoutMs,
     body.explainOnly,
+    body.explainAs,
   ];
 }
 
@@ -176,7 +230,7 @@ function encodeBody(body: CommandBody): Uint8Array {
 }
 
 function decodeBody(bytes: Uint8Array): CommandBody {
-  const tuple = TupleReader.of(decodeWhole(bytes), 'body', 14);
+  const tuple = TupleReader.of(decodeWhole(bytes), 'body', 15);
   if (tuple.integer('version', 0, U32_MAX) !== BODY_VERSION) {
     throw new DecodeError('version', `the body is not of version ${BODY_VERSION}`);
   }
@@ -195,7 +249,12 @@ function decodeBody(bytes: Uint8Array): CommandBody {
     replyPort: tuple.integer('reply port', 1, 65_535),
     timeoutMs: tuple.integer('timeout', 1, TIMEOUT_MS_MAX),
     explainOnly: tuple.bool('explain only'),
+    explainAs: Uint8Array.from(tuple.bytesOfAnyLength('explain as')),
   };
+  const { length } = body.explainAs;
+  if (length !== 0 && (length !== KEY_ID_BYTES || !body.explainOnly)) {
+    throw new DecodeError('field', 'explain as: must be empty, or a key id in a question');
+  }
   requireCanonical(bytes, bodyTuple(body));
   return body;
 }

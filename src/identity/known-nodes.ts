@@ -138,11 +138,12 @@ function pinKey(environment: string, node: string): string {
 }
 
 /** A node chooses its own name: it must not be able to write a second line, or a comment, into this file. */
-function escapeName(name: string): string {
+export function escapeName(name: string): string {
   return name.replace(/[\s\p{C}%#]/gu, (character) => encodeURIComponent(character));
 }
 
-function isEscapedName(field: string): boolean {
+/** Whether a field is a name as `escapeName` writes it. */
+export function isEscapedName(field: string): boolean {
   try {
     return escapeName(decodeURIComponent(field)) === field;
   } catch {

@@ -14,6 +14,8 @@ const HASH = 'sha512';
 export const NAMESPACES = {
   /** An operator's command. */
   command: 'fanout-cmd-v1',
+  /** Somebody else's consent to an operator's command: over the same bytes. */
+  approval: 'fanout-approve-v1',
   /** A node's hello: its two keys belong together and answer this request. */
   nodeHello: 'fanout-node-hello-v1',
   /** A node's end of an answer. */

@@ -86,9 +86,9 @@ function verdictText(decision: Decision): string {
 }
 
 function allowedText(decision: Extract<Decision, { effect: 'allow' }>): string[] {
-  const { path, surroundings, pathChecks, approvedBy, dangerous } = decision;
+  const { program, path, surroundings, pathChecks, approvedBy, dangerous } = decision;
   return [
-    `file       ${path ?? 'searched in the fixed path'}`,
+    `file       ${path ?? (program.includes(':') ? 'what the node has under this name' : 'searched in the fixed path')}`,
     ...surroundingsText(surroundings),
     ...(approvedBy.length === 0 ? [] : [`approved   by ${shown(approvedBy.join(', '))}`]),
     ...(dangerous === undefined ? [] : [`dangerous  ${shown(dangerous)}`]),

@@ -6,6 +6,7 @@ import { firstDanger } from './lint/lint.ts';
 import { compileOperators } from './operators.ts';
 import { Place } from './place.ts';
 import type { Policy } from './policy.ts';
+import { compileQueries } from './queries.ts';
 import { compileRules } from './rules.ts';
 import { type PolicyText, policySchema } from './schema.ts';
 import { type SourceError, type YamlPath, YamlSource } from './yaml-source.ts';
@@ -56,6 +57,7 @@ export function compilePolicy(text: string, file: string): PolicyFile {
     cluster: output.cluster ?? '',
     operators,
     rules: compileRules(output, operators, place),
+    queries: compileQueries(output, operators, place.at('queries')),
     maxTtlSeconds: output.defaults?.maxTtl ?? MAX_TTL_SECONDS,
     maxTtlApprovedSeconds: Math.max(
       output.defaults?.maxTtlApproved ?? MAX_TTL_APPROVED_SECONDS,
@@ -70,8 +72,16 @@ export function compilePolicy(text: string, file: string): PolicyFile {
 /** What is wrong with the shape of a file, in the order of the file. The later ones may well be consequences. */
 export function shapeErrors(source: YamlSource): readonly SourceError[] {
   const result = v.safeParse(policySchema, source.value);
-  if (result.success) return [];
-  const problems = result.issues.map(({ message, path = [], expected }) => ({
+  return result.success ? [] : errorsOf(source, result.issues);
+}
+
+/** The problem that comes first in the file. */
+export function schemaError(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]): SourceError {
+  return errorsOf(source, issues)[0] ?? new Place(source).error('this has another shape');
+}
+
+function errorsOf(source: YamlSource, issues: readonly v.BaseIssue<unknown>[]): readonly SourceError[] {
+  const problems = issues.map(({ message, path = [], expected }) => ({
     path: path.map(({ key }) => key as string | number) satisfies YamlPath,
     lines: message.split('\n'),
     atKey: expected === 'never',

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { formatSize, parseSize } from '../lib/size.ts';
 import { parseDuration } from '../lib/time.ts';
 import { ARGUMENTS_MAX } from './command-string.ts';
+import { HANDLER_NAME } from './names.ts';
 import { didYouMean } from './suggest.ts';
 
 /**
@@ -30,7 +31,7 @@ function kindOf(value: unknown): string {
   return typeof value === 'object' ? 'a mapping' : `the ${typeof value} ${String(value)}`;
 }
 
-const text = v.string(
+export const text = v.string(
   ({ input }) =>
     `must be text, YAML reads it as ${kindOf(input)}${typeof input === 'object' ? '' : '\nPut it in quotes.'}`,
 );
@@ -50,20 +51,20 @@ function oneOf<TSchema extends v.GenericSchema>(
   return v.pipe(v.lazy(pick), v.metadata({ forms }));
 }
 
-function textLike(pattern: RegExp, what: string) {
+export function textLike(pattern: RegExp, what: string) {
   return v.pipe(
     text,
     v.regex(pattern, ({ input }) => `"${input}" is not ${what}`),
   );
 }
 
-function list<TItem extends v.GenericSchema>(item: TItem) {
+export function list<TItem extends v.GenericSchema>(item: TItem) {
   return v.array(item, ({ input }) => `must be a list, YAML reads it as ${kindOf(input)}\nPut it in [ ].`);
 }
 
 /** One text, or a list of them: `web` is short for `[web]`. */
 const textList = v.pipe(v.array(text), v.minLength(1, 'is an empty list'));
-const textOrList = v.pipe(
+export const textOrList = v.pipe(
   oneOf<typeof text | typeof textList>((input) => (Array.isArray(input) ? textList : text), text, textList),
   v.transform((input): readonly string[] => (typeof input === 'string' ? [input] : input)),
 );
@@ -82,7 +83,7 @@ const MOVED: Readonly<Record<string, string>> = {
  * A mapping that knows all its keys. A misspelt key must not widen a rule, so an unknown one refuses the
  * file.
  */
-function closed<TEntries extends v.ObjectEntries>(entries: TEntries) {
+export function closed<TEntries extends v.ObjectEntries>(entries: TEntries) {
   const schema = v.strictObject(entries, ({ expected, received }) => {
     if (expected !== 'never') return `the key ${expected} is missing`;
     const known = Object.keys(entries);
@@ -93,16 +94,16 @@ function closed<TEntries extends v.ObjectEntries>(entries: TEntries) {
   return v.pipe(mapping, schema);
 }
 
-function mapOf<TValue extends v.GenericSchema>(value: TValue) {
+export function mapOf<TValue extends v.GenericSchema>(value: TValue) {
   return v.pipe(mapping, v.record(v.string(), value));
 }
 
-function integer(min: number, max: number) {
+export function integer(min: number, max: number) {
   const message = `must be a whole number from ${min} to ${max}`;
   return v.pipe(v.number(message), v.integer(message), v.minValue(min, message), v.maxValue(max, message));
 }
 
-function choice<const TOptions extends readonly string[]>(...options: TOptions) {
+export function choice<const TOptions extends readonly string[]>(...options: TOptions) {
   return v.picklist(
     options,
     ({ input }) => `must be ${options.join(' or ')}, not ${JSON.stringify(input) ?? 'nothing'}`,
@@ -140,7 +141,7 @@ const name = textLike(NAME, 'a name of letters, digits, dots, dashes and undersc
 const OPERATOR_NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
 const operatorName = textLike(OPERATOR_NAME, 'a name that an operator can have');
 const userName = textLike(/^[a-z_][a-z0-9_-]{0,31}$/, 'a user name');
-const sentence = v.pipe(
+export const sentence = v.pipe(
   text,
   v.trim(),
   v.maxLength(500, 'is longer than 500 characters'),
@@ -156,7 +157,7 @@ const sandboxProfileList = v.pipe(
   v.check((input) => new Set(input).size === input.length, 'names a profile twice'),
   told({ uniqueItems: true }),
 );
-const sandboxProfiles = v.pipe(
+export const sandboxProfiles = v.pipe(
   oneOf<typeof sandboxProfile | typeof sandboxProfileList>(
     (input) => (Array.isArray(input) ? sandboxProfileList : sandboxProfile),
     sandboxProfile,
@@ -266,6 +267,18 @@ const command = closed({
   ),
 });
 
+/** A handler of the node, and what its parameters may be. */
+const handlerCommand = closed({
+  handler: textLike(HANDLER_NAME, 'the name of a handler'),
+  params: v.optional(mapOf(textOrList)),
+});
+
+const programOrHandler = oneOf<v.GenericSchema<unknown, CommandText | HandlerCommandText>>(
+  (input) => (typeof input === 'object' && input !== null && 'handler' in input ? handlerCommand : command),
+  command,
+  handlerCommand,
+);
+
 const conditions = {
   id: name,
   why: v.optional(sentence),
@@ -278,7 +291,7 @@ const allowRule = closed({
   ...conditions,
   effect: v.literal('allow'),
   readOnly: v.optional(v.boolean('must be true or false'), false),
-  commands: v.pipe(list(command), v.minLength(1, 'is an empty list, so the rule allows nothing')),
+  commands: v.pipe(list(programOrHandler), v.minLength(1, 'is an empty list, so the rule allows nothing')),
   sandbox: v.optional(sandbox),
   user: v.optional(userName),
   groups: v.optional(list(userName)),
@@ -321,7 +334,14 @@ const example = closed({
   cmd: text,
 });
 
+const query = closed({
+  name: v.pipe(text, v.minLength(1, 'is empty'), v.maxLength(128, 'is longer than 128 characters')),
+  from: v.optional(choice('any')),
+  operators: v.optional(v.pipe(list(text), v.minLength(1, 'is an empty list, so nobody could ask'))),
+});
+
 export type CommandText = v.InferOutput<typeof command>;
+export type HandlerCommandText = v.InferOutput<typeof handlerCommand>;
 export type RuleText = v.InferOutput<typeof allowRule> | v.InferOutput<typeof denyRule>;
 export type AllowRuleText = v.InferOutput<typeof allowRule>;
 export type DenyRuleText = v.InferOutput<typeof denyRule>;
@@ -347,6 +367,7 @@ export const policySchema = closed({
     }),
   ),
   rules: list(rule),
+  queries: v.optional(list(query), []),
   examples: v.optional(
     closed({ allow: v.optional(list(example), []), deny: v.optional(list(example), []) }),
     { allow: [], deny: [] },

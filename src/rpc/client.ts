@@ -82,6 +82,16 @@ export class RpcClient {
     return this.decoded(decodeMembers, await this.call({ command: 'members' }, 'on-success'));
   }
 
+  /** Those that match Serf's filters: expressions that each have to match the whole value; an empty one matches all. */
+  async membersFiltered(filter: {
+    readonly tags: ReadonlyMap<string, string>;
+    readonly status: string;
+    readonly name: string;
+  }): Promise<MemberRecord[]> {
+    const body = await this.call({ command: 'members-filtered', ...filter }, 'on-success');
+    return this.decoded(decodeMembers, body);
+  }
+
   async info(): Promise<AgentInfo> {
     return this.decoded(decodeInfo, await this.call({ command: 'fanout-info' }, 'on-success'));
   }

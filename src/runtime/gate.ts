@@ -1,5 +1,12 @@
-import { decodeEnvelope, type SignedEnvelope, verifyEnvelope } from '../identity/envelope.ts';
+import {
+  type CommandBody,
+  decodeEnvelope,
+  type SignedEnvelope,
+  verifyApproval,
+  verifyEnvelope,
+} from '../identity/envelope.ts';
 import type { ReplayCache } from '../identity/replay-cache.ts';
+import { fingerprint } from '../identity/ssh-key.ts';
 import { toHex } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { checkArgv } from '../policy/command-string.ts';
@@ -35,26 +42,37 @@ export interface GateContext {
  */
 export type Admission =
   | { readonly kind: 'ignored'; readonly reason: string }
-  | {
+  | (Signed & {
       readonly kind: 'refused';
-      readonly envelope: SignedEnvelope;
-      readonly operator: string;
       readonly code: string;
       readonly rule: string;
       readonly reason: string;
-    }
-  | {
+    })
+  | (Signed & {
       readonly kind: 'admitted';
-      readonly envelope: SignedEnvelope;
-      readonly operator: string;
       readonly decision: Extract<Decision, { effect: 'allow' }>;
-    };
+    });
+
+/** A command whose signature held. */
+interface Signed {
+  readonly envelope: SignedEnvelope;
+  readonly operator: string;
+  /** Fingerprint of the key that signed, as `ssh-keygen -l` prints it. */
+  readonly key: string;
+  /** Of the policy that decided. */
+  readonly policyHash: string;
+}
+
+/** What an operator hears about. */
+export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
 
 /** Checks an envelope, cheap before dear, and lets the policy decide about its command. Never throws for what came in. */
 export class Gate {
   private readonly context: GateContext;
   private window = { since: 0, count: 0, forgeries: new Map<string, number>() };
   private sweptAt = 0;
+  /** The latest moment at which commands were judged, and so the one by which some may have been forgotten. */
+  private latestMs = 0;
 
   constructor(context: GateContext) {
     this.context = context;
@@ -88,57 +106,76 @@ export class Gate {
       forgeries.set(from, (forgeries.get(from) ?? 0) + 1);
       return ignored('bad-signature');
     }
-    return this.judge(policy, envelope, signer.name, id);
+    return this.judge(policy, signedBy(policy, envelope, signer), id);
   }
 
   /** From here on the sender is a known operator, who gets an answer. */
-  private judge(policy: Policy, envelope: SignedEnvelope, operator: string, id: string): Admission {
-    const { body } = envelope;
+  private judge(policy: Policy, signed: Signed, id: string): Admission {
+    const { body } = signed.envelope;
     const unixMs = this.context.unixMs();
-    const late = timeProblem(body.issuedAt, body.ttlSeconds, policy, unixMs);
+    const approvers = approversOf(policy, signed.envelope);
+    const late = timeProblem(body, approvers, policy, unixMs);
     const refused = (code: string, rule: string, reason: string): Admission => ({
       kind: 'refused',
-      envelope,
-      operator,
+      ...signed,
       code,
       rule,
       reason,
     });
     const { replay } = this.context;
+    this.latestMs = Math.max(this.latestMs, unixMs);
     this.sweep(unixMs);
     if (replay.full) return refused('replay-cache-full', '', 'too many commands at once on this node');
     // An id counts as seen only now that the signature held, so that a forger cannot burn it.
     const validUntil = (body.issuedAt + body.ttlSeconds + policy.clockSkewSeconds) * 1000;
     replay.remember(id, late === undefined ? validUntil : Math.max(validUntil, unixMs + LATE_REMEMBERED_MS));
     if (late !== undefined) return refused('time-window', '', late);
-    const behindMs = this.context.lastRecordUnixMs() - unixMs;
+    if (approvers === undefined) {
+      return refused('approvals', '', 'an approval does not hold: it is not over this command');
+    }
+    const behindMs = Math.max(this.context.lastRecordUnixMs(), this.latestMs) - unixMs;
     if (behindMs > policy.clockSkewSeconds * 1000) {
       const seconds = Math.round(behindMs / 1000);
       return refused(
         'clock',
         '',
-        `the clock of this node is ${seconds} s behind its own audit log: set it right`,
+        `the clock of this node is ${seconds} s behind what it was before: set it right`,
       );
     }
     const unfit = checkArgv(body.argv);
     if (unfit !== undefined) return refused('argv', '', unfit);
-    const { nodeName: node } = this.context;
-    const decision = decide(policy, { operator, node, tags: this.context.tags(), argv: body.argv, unixMs });
-    if (decision.effect === 'deny') {
-      return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
-    }
-    return { kind: 'admitted', envelope, operator, decision };
+    return this.decide(policy, signed, approvers);
+  }
+
+  private decide(policy: Policy, signed: Signed, approvers: readonly string[]): AnsweredAdmission {
+    const { operator } = signed;
+    const { argv, explainAs } = signed.envelope.body;
+    const isForOther = explainAs.length > 0;
+    const decision = decide(policy, {
+      operator: isForOther ? operatorByKeyId(policy, explainAs)?.name : operator,
+      approvers: isForOther ? [operator, ...approvers] : approvers,
+      node: this.context.nodeName,
+      tags: this.context.tags(),
+      argv,
+      unixMs: this.context.unixMs(),
+    });
+    if (decision.effect === 'allow') return { kind: 'admitted', ...signed, decision };
+    const { code, rule = '', why, reason } = decision;
+    // What is missing is what has to be known here; why the rule exists is not.
+    const said = code === 'approvals' ? reason : (why ?? reason);
+    return { kind: 'refused', ...signed, code, rule, reason: said };
   }
 
   /**
    * Decides again about a command that was admitted earlier, by the policy, the tags and the clock of now. Its signature
    * and its time were right when it came, and it came once.
    */
-  reconsider(admission: Extract<Admission, { kind: 'admitted' }>): Exclude<Admission, { kind: 'ignored' }> {
-    const { envelope, operator } = admission;
-    const refused = (code: string, rule: string, reason: string) =>
-      ({ kind: 'refused', envelope, operator, code, rule, reason }) as const;
+  reconsider(admission: Extract<Admission, { kind: 'admitted' }>): AnsweredAdmission {
+    const { envelope, operator, key } = admission;
     const policy = this.context.policy();
+    const signed: Signed = { envelope, operator, key, policyHash: policy?.hash ?? '' };
+    const refused = (code: string, rule: string, reason: string) =>
+      ({ kind: 'refused', ...signed, code, rule, reason }) as const;
     const { body } = envelope;
     const signer = policy === undefined ? undefined : operatorByKeyId(policy, body.keyId);
     const isSame = policy?.environment === body.environment && policy.cluster === body.cluster;
@@ -150,13 +187,8 @@ export class Gate {
     if (selector === undefined || !matchesSelector(selector, { name: this.context.nodeName, tags })) {
       return refused('changed', '', 'the tags of this node have changed while the command waited');
     }
-    const unixMs = this.context.unixMs();
-    const { nodeName: node } = this.context;
-    const decision = decide(policy, { operator, node, tags, argv: body.argv, unixMs });
-    if (decision.effect === 'deny') {
-      return refused(decision.code, decision.rule ?? '', decision.why ?? decision.reason);
-    }
-    return { kind: 'admitted', envelope, operator, decision };
+    // Who has left the policy since approves nothing any more.
+    return this.decide(policy, signed, approversOf(policy, envelope) ?? []);
   }
 
   private sweep(unixMs: number): void {
@@ -175,6 +207,14 @@ export class Gate {
   }
 }
 
+function signedBy(
+  policy: Policy,
+  envelope: SignedEnvelope,
+  { name, key }: { readonly name: string; readonly key: Uint8Array },
+): Signed {
+  return { envelope, operator: name, key: fingerprint(key), policyHash: policy.hash };
+}
+
 /** Undefined for what is no selector, or is not written as our own side writes it: one meaning, one text. */
 function readSelector(text: string): Selector | undefined {
   try {
@@ -190,18 +230,35 @@ function ignored(reason: string): Admission {
   return { kind: 'ignored', reason };
 }
 
+/**
+ * Those of this policy who approved the command. A key that the policy does not know counts for nothing; undefined when a
+ * known one is there whose signature does not hold: then somebody plays with it.
+ */
+function approversOf(policy: Policy, envelope: SignedEnvelope): readonly string[] | undefined {
+  const names: string[] = [];
+  for (const approval of envelope.approvals) {
+    const approver = operatorByKeyId(policy, approval.keyId);
+    if (approver === undefined) continue;
+    if (!verifyApproval(envelope, approval, approver.key)) return undefined;
+    names.push(approver.name);
+  }
+  return names;
+}
+
 /** Why the moment is wrong for a command signed then, or undefined when it is right. */
 function timeProblem(
-  issuedAt: number,
-  ttlSeconds: number,
+  { issuedAt, ttlSeconds }: CommandBody,
+  approvers: readonly string[] | undefined,
   policy: Policy,
   unixMs: number,
 ): string | undefined {
+  const isApproved = approvers !== undefined && approvers.length > 0;
+  const ttlMax = isApproved ? policy.maxTtlApprovedSeconds : policy.maxTtlSeconds;
   const ageSeconds = unixMs / 1000 - issuedAt;
   const skew = policy.clockSkewSeconds;
   const clocks = 'compare the clocks of both machines (timedatectl)';
-  if (ttlSeconds > policy.maxTtlSeconds) {
-    return `the command is valid for ${ttlSeconds} s, the policy allows ${policy.maxTtlSeconds} s at most`;
+  if (ttlSeconds > ttlMax) {
+    return `the command is valid for ${ttlSeconds} s, the policy allows ${ttlMax} s at most`;
   }
   if (ageSeconds < -skew) {
     return `the command was signed ${Math.round(-ageSeconds)} s in the future, ${skew} s are tolerated: ${clocks}`;

@@ -17,15 +17,23 @@ const FILE_BYTES_MAX = 64 * 2 ** 20;
 export function limitArguments(spec: CommandSpec, sharedUid: number | undefined): string[] {
   const hard = hardLimits();
   const most = (name: string, wanted: number): number => Math.min(wanted, hard.get(name) ?? wanted);
+  const tasks = spec.budget?.tasks ?? PROCESSES_MAX;
   // One process cannot use more than this before the wall clock ends it: a backstop, should the agent be stopped.
   const cpuSeconds = Math.ceil((spec.timeoutMs / 1000) * availableParallelism()) + 1;
   return [
-    `--nproc=${most('Max processes', PROCESSES_MAX + tasksOf(sharedUid))}`,
+    `--nproc=${most('Max processes', tasks + tasksOf(sharedUid))}`,
     `--nofile=${most('Max open files', FILES_MAX)}`,
     `--fsize=${most('Max file size', FILE_BYTES_MAX)}`,
-    `--cpu=${most('Max cpu time', cpuSeconds)}`,
+    `--cpu=${cpuLimit(spec, most('Max cpu time', cpuSeconds))}`,
     '--core=0',
   ];
+}
+
+/** SIGXCPU at what the rule gives, which tells why it ended, and SIGKILL a second later. */
+function cpuLimit({ budget }: CommandSpec, mostSeconds: number): string {
+  if (budget?.cpuMs === undefined) return String(mostSeconds);
+  const seconds = Math.min(Math.ceil(budget.cpuMs / 1000), mostSeconds);
+  return `${seconds}:${Math.min(seconds + 1, mostSeconds)}`;
 }
 
 /** The agent's own hard limits, which no command can go beyond; missing where there is no limit. */

@@ -22,12 +22,11 @@ import {
   type SerfMessage,
 } from './messages.ts';
 import { Queries } from './queries.ts';
-import { memberlistConfig, type SerfConfig } from './serf-config.ts';
+import { memberlistConfig, SERF_TIMINGS, type SerfConfig, type SerfTimings } from './serf-config.ts';
 import { Spreader } from './spreader.ts';
 import { encodeTags } from './tags.ts';
 
 const REAP_INTERVAL_MS: Millis = 15_000;
-const RECONNECT_INTERVAL_MS: Millis = 30_000;
 const QUERY_TIMEOUT_MULT = 16;
 /** Serf's limit: what is above is refused at the source. */
 const USER_EVENT_BYTES_MAX = 512;
@@ -50,7 +49,8 @@ export class Serf {
   private readonly userEvents = new EventBuffer();
   private readonly broadcasts: Broadcasts;
   private readonly spreader: Spreader;
-  private readonly departure = new Departure();
+  private readonly departure: Departure;
+  private readonly timings: SerfTimings;
   private tags: ReadonlyMap<string, string>;
   private events: SerfEvent[] = [];
   /** Joins under way that a person or a config asked for. Reconnecting is not one: what happened meanwhile is news. */
@@ -63,11 +63,17 @@ export class Serf {
     this.config = config;
     this.rng = rng;
     this.tags = config.tags;
+    this.timings = config.timings ?? SERF_TIMINGS;
+    this.departure = new Departure(this.timings.broadcastTimeoutMs);
     const emit = (event: SerfEvent): void => {
       this.events.push(event);
     };
     this.broadcasts = new Broadcasts(config.profile.retransmitMult, gossipBytesMax(config.keyring));
-    this.members = new MemberTable(config.name, (event, member) => emit({ kind: 'member', event, member }));
+    this.members = new MemberTable(
+      config.name,
+      (event, member) => emit({ kind: 'member', event, member }),
+      this.timings,
+    );
     const memberlist = (): Memberlist => this.memberlist;
     this.spreader = new Spreader(this.broadcasts, memberlist, now);
     const { members, spreader } = this;
@@ -82,7 +88,7 @@ export class Serf {
     });
     this.memberlist = new Memberlist(memberlistConfig(config), this.delegate(), rng, now);
     this.nextReapAt = now + REAP_INTERVAL_MS;
-    this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+    this.nextReconnectAt = now + this.timings.reconnectIntervalMs;
     this.memberlist.start(now);
   }
 
@@ -141,7 +147,7 @@ export class Serf {
       this.members.reap(now);
     }
     if (now >= this.nextReconnectAt) {
-      this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+      this.nextReconnectAt = now + this.timings.reconnectIntervalMs;
       const member = this.members.reconnectCandidate(this.rng);
       if (member !== undefined) this.memberlist.join(now, endpointOf(member), () => {});
     }

@@ -37,7 +37,7 @@ describe('a node that cannot dial its asker', () => {
     const info = await client.info();
     const envelope = signCommand(
       {
-        version: 2,
+        version: 3,
         cluster: info.cluster,
         environment: info.environment,
         keyId: keyId(key.publicKey),
@@ -52,6 +52,7 @@ describe('a node that cannot dial its asker', () => {
         replyPort: await freePort(),
         timeoutMs: 10_000,
         explainOnly: false,
+        explainAs: new Uint8Array(0),
       },
       key.sign,
     );

@@ -205,7 +205,7 @@ export class Rogue {
   /** The body of a command that the rogue wants run, with answers to itself. */
   body(operator: OperatorKey, argv: readonly string[], fields: Partial<CommandBody> = {}): CommandBody {
     return {
-      version: 2,
+      version: 3,
       cluster: '',
       environment: 'test',
       keyId: keyId(operator.publicKey),
@@ -219,6 +219,7 @@ export class Rogue {
       replyPort: this.port,
       timeoutMs: 30_000,
       explainOnly: false,
+      explainAs: new Uint8Array(0),
       ...fields,
     };
   }

@@ -1,12 +1,16 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
+  addApproval,
   type CommandBody,
   decodeEnvelope,
   ENVELOPE_BYTES_MAX,
+  mergeApprovals,
   signCommand,
+  verifyApproval,
   verifyEnvelope,
 } from '../../src/identity/envelope.ts';
+import { keyId } from '../../src/identity/ssh-key.ts';
 import { sshsigPreimage } from '../../src/identity/sshsig.ts';
 import { equalBytes } from '../../src/lib/bytes.ts';
 import { DecodeError } from '../../src/lib/errors.ts';
@@ -37,6 +41,7 @@ function tupleOf(body: CommandBody): Encodable[] {
     rest.replyPort,
     rest.timeoutMs,
     rest.explainOnly,
+    rest.explainAs,
   ];
 }
 
@@ -132,13 +137,99 @@ test('a signature made for another purpose is not taken', () => {
   expect(isTaken(bytes)).toBe(false);
 });
 
-test('approvals, which nobody could check yet, make an envelope refused', () => {
-  const { bodyBytes, body, signature } = decodeEnvelope(envelopeOf());
-  const entry = [body.keyId, 0, signature];
-  expect(decodeErrorOf(() => decodeEnvelope(encodeRpc([bodyBytes, [entry, entry]]))).reason).toBe(
-    'approvals',
-  );
-  expect(decodeErrorOf(() => decodeEnvelope(encodeRpc([bodyBytes, []]))).message).toContain('1 to 16');
+describe('approvals', () => {
+  const bob = signerOf('bob');
+  const carol = signerOf('carol');
+  const approve = (bytes: Uint8Array, by: typeof bob): Uint8Array =>
+    addApproval(decodeEnvelope(bytes), keyId(by.publicKey), by.sign);
+
+  test('are over the same bytes, and hold for whoever gave them and nobody else', () => {
+    const envelope = decodeEnvelope(approve(approve(envelopeOf(), bob), carol));
+    expect(verifyEnvelope(envelope, alice.publicKey)).toBe(true);
+    const [first, second] = envelope.approvals;
+    expect(envelope.approvals.length).toBe(2);
+    expect(verifyApproval(envelope, first!, bob.publicKey)).toBe(true);
+    expect(verifyApproval(envelope, second!, carol.publicKey)).toBe(true);
+    expect(verifyApproval(envelope, first!, carol.publicKey)).toBe(false);
+    expect(verifyApproval(envelope, second!, alice.publicKey)).toBe(false);
+  });
+
+  test('are for one command: moved to another, with a byte of it changed, they do not hold', () => {
+    const { approvals } = decodeEnvelope(approve(envelopeOf(), bob));
+    const other = decodeEnvelope(envelopeOf({ argv: ['reboot'] }));
+    expect(verifyApproval(other, approvals[0]!, bob.publicKey)).toBe(false);
+  });
+
+  test('cannot be the signature of a command, nor the other way round', () => {
+    const { bodyBytes, body, signature } = decodeEnvelope(envelopeOf());
+    const asCommand = bob.sign(sshsigPreimage('fanout-cmd-v1', bodyBytes));
+    const bytes = encodeRpc([
+      bodyBytes,
+      [
+        [body.keyId, 0, signature],
+        [keyId(bob.publicKey), 0, asCommand],
+      ],
+    ]);
+    const envelope = decodeEnvelope(bytes);
+    expect(verifyApproval(envelope, envelope.approvals[0]!, bob.publicKey)).toBe(false);
+  });
+
+  test('are one a key, at most eight, and never of the one who asks', () => {
+    expect(fanoutErrorOf(() => approve(envelopeOf(), alice)).message).toContain('your own request');
+    const once = approve(envelopeOf(), bob);
+    expect(fanoutErrorOf(() => approve(once, bob)).message).toContain('already');
+    let many = envelopeOf();
+    for (let i = 0; i < 8; i++) many = approve(many, signerOf(`approver ${i}`));
+    expect(fanoutErrorOf(() => approve(many, bob)).message).toContain('no more');
+    const { bodyBytes, body, signature } = decodeEnvelope(envelopeOf());
+    const entry = [body.keyId, 0, signature];
+    expect(decodeErrorOf(() => decodeEnvelope(encodeRpc([bodyBytes, [entry, entry]]))).reason).toBe(
+      'approvals',
+    );
+    const nine = Array.from({ length: 9 }, (_, i) => [seedOf(`k${i}`).subarray(0, 8), 0, signature]);
+    expect(decodeErrorOf(() => decodeEnvelope(encodeRpc([bodyBytes, [entry, ...nine]]))).message).toContain(
+      '1 to 9',
+    );
+    expect(decodeErrorOf(() => decodeEnvelope(encodeRpc([bodyBytes, []]))).message).toContain('1 to 9');
+  });
+
+  test('given at the same time are put together, and only those of the same request', () => {
+    const asked = envelopeOf();
+    const both = mergeApprovals(decodeEnvelope(approve(asked, bob)), decodeEnvelope(approve(asked, carol)));
+    expect(decodeEnvelope(both!).approvals.length).toBe(2);
+    const again = mergeApprovals(decodeEnvelope(both!), decodeEnvelope(approve(asked, bob)));
+    expect(decodeEnvelope(again!).approvals.length).toBe(2);
+    const other = decodeEnvelope(envelopeOf({ argv: ['reboot'] }));
+    expect(mergeApprovals(decodeEnvelope(asked), other)).toBe(undefined);
+  });
+
+  test('of which any one byte was changed are not taken', () => {
+    const bytes = approve(envelopeOf(), bob);
+    for (let offset = 0; offset < bytes.length; offset++) {
+      const changed = Uint8Array.from(bytes);
+      changed[offset]! ^= 1 << (offset % 8);
+      let holds = false;
+      try {
+        const envelope = decodeEnvelope(changed);
+        holds =
+          verifyEnvelope(envelope, alice.publicKey) &&
+          envelope.approvals.some((approval) => verifyApproval(envelope, approval, bob.publicKey));
+      } catch (error) {
+        if (!(error instanceof DecodeError)) throw error;
+      }
+      if (holds) expect.fail(`it holds with byte ${offset} changed`);
+    }
+  });
+});
+
+test('a question in the name of another is a question, never a command', () => {
+  const other = seedOf('other').subarray(0, 8);
+  const asked = decodeEnvelope(envelopeOf({ explainOnly: true, explainAs: other }));
+  expect(asked.body.explainAs).toEqual(other);
+  expect(fanoutErrorOf(() => envelopeOf({ explainAs: other })).message).toContain('explain as');
+  expect(
+    fanoutErrorOf(() => envelopeOf({ explainOnly: true, explainAs: other.subarray(1) })).message,
+  ).toContain('explain as');
 });
 
 test('another kind of signature, or the key id of somebody else in front of it, is refused', () => {
@@ -152,7 +243,7 @@ test('another kind of signature, or the key id of somebody else in front of it, 
 
 const big = 'x'.repeat(4096);
 test.each<[string, number, Encodable, string]>([
-  ['version 1', 0, 1, 'version 2'],
+  ['version 1', 0, 1, 'version 3'],
   ['a cluster as number', 1, 7, 'cluster'],
   ['a key id of 7 bytes', 3, new Uint8Array(7), 'key id'],
   ['a time before 1970', 4, -1, 'issued at'],
@@ -206,8 +297,8 @@ test('the same body in another encoding is refused, though its signature holds',
   const textAsBytes = encodeRpc(tuple);
   expect(equalBytes(textAsBytes, canonical)).toBe(false);
   expect(decodeErrorOf(() => decodeEnvelope(wrap(textAsBytes))).reason).toBe('encoding');
-  // The version as a 16 bit integer (cd 00 02) instead of 02.
-  const longInteger = Uint8Array.of(canonical[0]!, 0xcd, 0, 2, ...canonical.subarray(2));
+  // The version as a 16 bit integer (cd 00 03) instead of 03.
+  const longInteger = Uint8Array.of(canonical[0]!, 0xcd, 0, 3, ...canonical.subarray(2));
   expect(decodeErrorOf(() => decodeEnvelope(wrap(longInteger))).reason).toBe('encoding');
 });
 

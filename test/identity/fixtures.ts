@@ -28,7 +28,7 @@ export const replyKeys = boxKeyPair(seedOf('reply'));
 
 export function bodyOf(publicKey: Uint8Array, changes: Partial<CommandBody> = {}): CommandBody {
   return {
-    version: 2,
+    version: 3,
     cluster: 'c-4f1d',
     environment: 'production',
     keyId: keyId(publicKey),
@@ -42,6 +42,7 @@ export function bodyOf(publicKey: Uint8Array, changes: Partial<CommandBody> = {}
     replyPort: 7946,
     timeoutMs: 30_000,
     explainOnly: false,
+    explainAs: new Uint8Array(0),
     ...changes,
   };
 }

@@ -128,7 +128,7 @@ describe.each(POLICIES)('%s', (name, letter) => {
             effect: 'deny',
           });
         }
-        if (grammar.form === 'sequence') continue;
+        if (grammar.form !== 'options') continue;
         for (const option of [...grammar.flags, ...grammar.options.keys()])
           expect(option).toMatch(/^--?[a-zA-Z0-9]/);
       }

@@ -52,7 +52,7 @@ beforeEach(() => {
 
 function body(changes: Partial<CommandBody> = {}): CommandBody {
   return {
-    version: 2,
+    version: 3,
     cluster: '',
     environment: 'production',
     keyId: keyId(alice.publicKey),
@@ -66,6 +66,7 @@ function body(changes: Partial<CommandBody> = {}): CommandBody {
     replyPort: 7946,
     timeoutMs: 5000,
     explainOnly: false,
+    explainAs: new Uint8Array(0),
     ...changes,
   };
 }
@@ -152,6 +153,22 @@ test('a node whose clock fell behind its own audit log refuses until it is right
   });
   lastRecordMs = NOW_MS + 10_000;
   expect(outcome(gate.admit(signed()))).toBe('admitted');
+});
+
+test('a clock that jumps ahead and back does not let a command in again', () => {
+  const envelope = signed();
+  const missed = signed();
+  expect(outcome(gate.admit(envelope))).toBe('admitted');
+  nowMs = NOW_MS + 3_600_000;
+  // In that hour of the clock the first command is over, and forgotten as soon as another one comes.
+  expect(outcome(gate.admit(missed))).toBe('refused time-window');
+  for (const backMs of [0, 10_000, -20_000]) {
+    nowMs = NOW_MS + backMs;
+    for (const bytes of [envelope, missed]) expect(outcome(gate.admit(bytes))).not.toBe('admitted');
+    expect(outcome(gate.admit(signed()))).toBe('refused clock');
+  }
+  nowMs = NOW_MS + 3_600_000;
+  expect(outcome(gate.admit(signed({ issuedAt: nowMs / 1000 })))).toBe('admitted');
 });
 
 test('a command that wants to live longer than the policy allows is refused', () => {

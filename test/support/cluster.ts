@@ -42,7 +42,12 @@ export class TestCluster {
   publicLine = '';
 
   constructor() {
-    this.env = { ...process.env, XDG_CONFIG_HOME: join(this.dir, 'config'), NO_COLOR: '1' };
+    this.env = {
+      ...process.env,
+      XDG_CONFIG_HOME: join(this.dir, 'config'),
+      XDG_STATE_HOME: join(this.dir, 'state'),
+      NO_COLOR: '1',
+    };
     delete this.env.FANOUT_IDENTITY;
     delete this.env.FANOUT_RPC_ADDR;
     writeFileSync(join(this.dir, 'cluster.key'), this.key, { mode: 0o600 });

@@ -31,13 +31,16 @@ export class RealSerf {
 
   static async start(
     name: string,
-    options: { key?: string; join?: string; args?: readonly string[] } = {},
+    options: { key?: string; join?: string; args?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
   ): Promise<RealSerf> {
     const [gossip, rpc] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
     const args = ['agent', '-node', name, '-bind', gossip, '-rpc-addr', rpc];
     if (options.key !== undefined) args.push('-encrypt', options.key);
     if (options.join !== undefined) args.push('-join', options.join);
-    const child = spawn('serf', [...args, ...(options.args ?? [])], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('serf', [...args, ...(options.args ?? [])], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: options.env ?? process.env,
+    });
     let log = '';
     child.stdout.on('data', (chunk) => {
       log += String(chunk);
