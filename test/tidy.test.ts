@@ -137,8 +137,8 @@ describe('the house', () => {
   });
 
   test('no shell is ever asked for', () => {
-    // Two files start one: what the owner of a machine wrote for their own agent, as Serf's event handlers; and a fixed
-    // text that puts a command into its control group, with the command as arguments that no shell reads.
+    // What the owner of a machine wrote for their own agent, as Serf's event handlers, is started in one file alone; the
+    // other has one fixed line, which waits until a command is in its control group.
     expect(sources.filter(({ code }) => code.includes('/bin/sh')).map(({ name }) => name)).toEqual([
       'runtime/launch.ts',
       'runtime/shell-script.ts',

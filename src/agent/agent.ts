@@ -7,7 +7,7 @@ import { AuditLog } from '../identity/audit.ts';
 import { loadOrCreateNodeKey, type NodeKey } from '../identity/node-key.ts';
 import { ReplayCache } from '../identity/replay-cache.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
-import { formatEndpoint, ipBytes } from '../lib/net-address.ts';
+import { type Endpoint, formatEndpoint, ipBytes } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
 import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
@@ -19,6 +19,7 @@ import { NodeAudit } from '../runtime/node-audit.ts';
 import { Suspects } from '../runtime/suspects.ts';
 import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
+import type { KeyGuard } from '../serf/key-queries.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
 import { encodeTags } from '../serf/tags.ts';
@@ -28,12 +29,16 @@ import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
 import { Handlers } from './handlers.ts';
+import { KeyKeeper } from './key-keeper.ts';
+import { loadKeyring } from './keyring-file.ts';
 import type { Log, LogWatch } from './log.ts';
 import { limitFacts, MachineWatch } from './machine.ts';
 import { PolicyHolder } from './policy-holder.ts';
+import { rejoin } from './rejoin.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
 import { SerfDriver } from './serf-driver.ts';
+import { SnapshotFile } from './snapshot-file.ts';
 import { writeTagsFile } from './tags-file.ts';
 
 /** Requests that are named when an agent died. */
@@ -48,6 +53,7 @@ export class Agent {
   readonly runs: Runs;
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
+  readonly keys: KeyKeeper;
   readonly handlers: Handlers;
   private readonly machine: MachineWatch;
   private readonly suspects: Suspects;
@@ -56,11 +62,12 @@ export class Agent {
   private readonly responder: Responder;
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
+  private readonly snapshot: SnapshotFile | undefined;
+  private readonly listeners = new Set<(event: SerfEvent) => void>();
   private readonly copy: SyslogCopy | undefined;
   private readonly records: NodeAudit;
-  private readonly listeners = new Set<(event: SerfEvent) => void>();
   private readonly closers: (() => Promise<void>)[] = [];
-  private isStopped = false;
+  private stopped = false;
   private markGone: () => void = () => {};
 
   private constructor(parts: {
@@ -75,8 +82,12 @@ export class Agent {
     machine: MachineWatch;
     suspects: Suspects;
     loaded: ReadonlyMap<string, LoadedHandler>;
+    snapshot: SnapshotFile | undefined;
   }) {
     const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects } = parts;
+    const { snapshot } = parts;
+    this.snapshot = snapshot;
+    for (const member of driver.serf.members.all()) snapshot?.alive(member);
     this.config = config;
     this.log = log;
     this.logWatch = logWatch;
@@ -102,6 +113,13 @@ export class Agent {
       replay,
       unixMs,
       lastRecordUnixMs: () => audit.lastUnixMs,
+    });
+    this.keys = new KeyKeeper({
+      settings: config.serf,
+      gate,
+      policy: () => policies.current,
+      records: this.records,
+      log,
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
@@ -141,9 +159,16 @@ export class Agent {
       const { dataDir, forgive } = config;
       const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
       let agent: Agent | undefined;
+      const snapshot = openSnapshot(config, log, () => agent?.driver.serf.memberTime ?? 0);
+      const keyGuard: KeyGuard = {
+        permit: (change) => (agent === undefined ? 'this agent is starting' : agent.keys.permit(change)),
+        changed: (keyring) => agent?.keys.changed(keyring),
+      };
+      const local = { keyGuard, ...(snapshot === undefined ? {} : { restored: snapshot.content }) };
+      const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), ...local });
       // That we have joined ourselves is news for a handler too.
       const early: SerfEvent[] = [];
-      const driver = await SerfDriver.start(config.bind, (port) => serfConfig(config, port), {
+      const driver = await SerfDriver.start(config.bind, configure, {
         event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
         fanoutStream: (body, socket, rest) => agent?.fanoutStream(body, socket, rest),
       });
@@ -159,8 +184,10 @@ export class Agent {
         machine,
         suspects,
         loaded,
+        snapshot,
       });
       for (const event of early) agent.event(event);
+      if (snapshot !== undefined) void rejoin(agent, snapshot.content.alive);
       return agent;
     } catch (error) {
       await copy?.close();
@@ -174,13 +201,16 @@ export class Agent {
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
-  async join(addresses: readonly string[]): Promise<{ joined: number; failures: string[] }> {
+  async join(
+    addresses: readonly string[],
+    replays = this.config.serf.replayOnJoin,
+  ): Promise<{ joined: number; failures: string[] }> {
     const failures: string[] = [];
     let joined = 0;
     for (const text of addresses) {
       try {
         for (const to of await resolveEndpoints(text, this.driver.transport.port)) {
-          const failure = await this.joinOne(to);
+          const failure = await this.joinOne(to, replays);
           if (failure === undefined) joined++;
           else failures.push(failure);
         }
@@ -196,8 +226,13 @@ export class Agent {
     return () => this.listeners.delete(listener);
   }
 
+  get isStopped(): boolean {
+    return this.stopped;
+  }
+
   /** Leaves gracefully; `gone` resolves when the others know. */
   leave(): void {
+    this.snapshot?.leave();
     this.driver.act((serf, now) => serf.leave(now));
   }
 
@@ -227,19 +262,20 @@ export class Agent {
 
   /** What else has to end with the agent. */
   onStop(closer: () => Promise<void>): void {
-    if (this.isStopped) void closer();
+    if (this.stopped) void closer();
     else this.closers.push(closer);
   }
 
   /** Stops at once: kills what runs, closes all sockets. */
   async stop(): Promise<void> {
-    this.isStopped = true;
+    this.stopped = true;
     await Promise.all(this.closers.map((close) => close()));
     this.machine.stop();
     this.runs.endAll();
     await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
+    this.snapshot?.close();
     this.records.close();
     this.audit.close();
     const problem = this.suspects.close();
@@ -285,13 +321,14 @@ export class Agent {
       this.log.warn(`commands are refused because an agent died while it ran them (${size}): --forgive`);
   }
 
-  private joinOne(to: { host: string; port: number }): Promise<string | undefined> {
+  private joinOne(to: Endpoint, replays: boolean): Promise<string | undefined> {
     return new Promise((resolve) => {
-      this.driver.act((serf, now) => serf.join(now, to, resolve));
+      this.driver.act((serf, now) => serf.join(now, to, resolve, { replays }));
     });
   }
 
   private event(event: SerfEvent): void {
+    this.snapshot?.event(event);
     this.runs.event(event);
     if (event.kind === 'query' && event.query.name === FANOUT_QUERY) {
       void this.responder.query(event.query, event.from);
@@ -349,6 +386,18 @@ function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: num
   return replay;
 }
 
+function openSnapshot(config: AgentConfig, log: Log, memberClock: () => number): SnapshotFile | undefined {
+  const { snapshotFile, rejoinAfterLeave: rejoins } = config.serf;
+  return snapshotFile === undefined
+    ? undefined
+    : SnapshotFile.open(snapshotFile, { rejoins, log, memberClock });
+}
+
+function keyringOf({ encryptKey, serf }: AgentConfig): Keyring | undefined {
+  if (serf.keyringFile !== undefined) return loadKeyring(serf.keyringFile);
+  return encryptKey === undefined ? undefined : new Keyring([parseClusterKey(encryptKey)]);
+}
+
 function serfConfig(config: AgentConfig, port: number): SerfConfig {
   const host = config.advertise?.host ?? config.bind.host;
   const addr = ipBytes(host);
@@ -366,7 +415,7 @@ function serfConfig(config: AgentConfig, port: number): SerfConfig {
     compression: config.compression,
     protocol: config.protocol,
     timings: config.timings,
-    keyring: config.encryptKey === undefined ? undefined : new Keyring([parseClusterKey(config.encryptKey)]),
+    keyring: keyringOf(config),
     matches: matchesExpression,
   };
 }

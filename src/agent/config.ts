@@ -6,7 +6,7 @@ import type { HandlerLine } from '../runtime/handler-line.ts';
 import type { OnAuditFailure } from '../runtime/node-audit.ts';
 import type { SerfTimings } from '../serf/serf-config.ts';
 import type { LogFormat, LogLevel } from './log.ts';
-import type { PendingSettings } from './settings/pending.ts';
+import type { SerfSettings } from './serf-settings.ts';
 
 /** Everything an agent needs to know to start. `settings/resolve.ts` makes one from files and flags. */
 export interface AgentConfig {
@@ -45,7 +45,7 @@ export interface AgentConfig {
   readonly discovery: DiscoveryConfig | undefined;
   readonly log: LogConfig;
   readonly signals: SignalConfig;
-  readonly pending: PendingSettings;
+  readonly serf: SerfSettings;
 }
 
 export interface RetryJoinConfig {

@@ -4,7 +4,6 @@ import type { SignalConfig } from './config.ts';
 import type { Log, LogLevel } from './log.ts';
 import { handlerSettings } from './settings/handlers.ts';
 import type { LoadedSettings } from './settings/load.ts';
-import { pendingSettings } from './settings/pending.ts';
 import { saidTags } from './settings/resolve.ts';
 import type { Said } from './settings/schema.ts';
 import { settingRows } from './settings/table.ts';
@@ -33,7 +32,6 @@ export function reload(parts: ReloadParts, before: Said): Said {
   try {
     const { said, warnings } = parts.load();
     const { lines, warnings: doubts } = handlerSettings(said);
-    pendingSettings(said);
     const tags = saidTags(said);
     // Serf empties a tags file here. What was changed on the running agent is what the file is for.
     if (said.tags_file === undefined && !areSame(tags, agent.driver.serf.localTags)) agent.changeTags(tags);

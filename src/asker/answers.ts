@@ -170,10 +170,10 @@ export class Answers {
     if (!isTarget(node) && !mayJoin(node)) return this.drop(answer);
     const pin = knownNodes.check(environment, node, identity);
     answer.node = node;
-    if (before !== undefined || typeof pin === 'object') {
-      const expected = before === undefined && typeof pin === 'object' ? pin.changed : '';
-      this.untrusted(answer, node, identity, expected);
-      return;
+    if (before !== undefined)
+      return this.untrusted(answer, node, this.twoKeys(node, before.identity, identity));
+    if (typeof pin === 'object') {
+      return this.untrusted(answer, node, knownNodes.changeOf(environment, node, identity));
     }
     if (!isTarget(node)) this.listener.joinedLate(node);
     if (pin === 'new' && !this.remember(answer, node, identity)) return;
@@ -194,12 +194,17 @@ export class Answers {
     }
   }
 
-  private untrusted(answer: Answer, node: string, identity: Uint8Array, expected: string): void {
-    const shown = identityFingerprint(identity);
-    const reason =
-      expected === ''
-        ? `two machines answer as "${node}" with different keys (the second is ${shown})`
-        : `the key of "${node}" has changed: it was ${expected}, now it is ${shown}. Somebody may be impersonating it; if it was reinstalled, remove its line from known_nodes`;
+  /** Nobody can tell yet which of the two is the node; the first is pinned. */
+  private twoKeys(node: string, first: Uint8Array, second: Uint8Array): string {
+    const { knownNodes, environment } = this.options;
+    return (
+      `two machines answer as "${node}" with different keys: ${identityFingerprint(first)}, which is now pinned in ` +
+      `${knownNodes.path}, and ${identityFingerprint(second)}. Find out which is right; if it is the second, run: ` +
+      knownNodes.forgetCommand({ node, environment })
+    );
+  }
+
+  private untrusted(answer: Answer, node: string, reason: string): void {
     this.listener.untrusted(node, reason);
     this.drop(answer);
   }

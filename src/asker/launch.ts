@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { boxKeyPair } from '../identity/box.ts';
 import { signCommand } from '../identity/envelope.ts';
 import { KnownNodes } from '../identity/known-nodes.ts';
-import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
+import type { OperatorKey } from '../identity/operator-key.ts';
 import { fingerprint, keyId } from '../identity/ssh-key.ts';
 import { EMPTY, toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -17,7 +17,8 @@ import type { RunEvent, RunState } from '../run/model.ts';
 import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
 import { agentAddress, connectAgent, openAnswer } from './connect.ts';
 import type { Confirmation } from './holding.ts';
-import { configPath, identityPath } from './paths.ts';
+import { type IdentityOptions, openIdentity } from './operator-identity.ts';
+import { configPath } from './paths.ts';
 import { RunAudit } from './run-audit.ts';
 import { RunSession } from './run-session.ts';
 import { loadSettings, type Settings } from './settings.ts';
@@ -30,7 +31,7 @@ export interface Asker {
   readonly address: ControlAddress;
   readonly client: RpcClient;
   readonly info: AgentInfo;
-  /** The private half signs in this process and never leaves it. */
+  /** Signs here, or through the ssh-agent. The private half goes nowhere. */
   readonly key: OperatorKey;
   readonly knownNodes: KnownNodes;
   readonly settings: Settings;
@@ -89,15 +90,14 @@ export interface LaunchedRun {
 }
 
 /**
- * Loads the operator's key and pins and connects to the agent. Close `client` in the end. Throws FanoutError for a key
- * or a file of pins that cannot be used, and AGENT_UNREACHABLE.
+ * Opens the operator's key, loads the pins and connects to the agent. Close `client` in the end. Throws FanoutError for a
+ * key or a file of pins that cannot be used, and AGENT_UNREACHABLE.
  */
-export async function openAsker(options: {
-  rpcAddr?: string | undefined;
-  identity?: string | undefined;
-}): Promise<Asker> {
+export async function openAsker(
+  options: IdentityOptions & { readonly rpcAddr?: string | undefined },
+): Promise<Asker> {
   const settings = await loadSettings();
-  const key = loadOperatorKey(identityPath(options.identity));
+  const key = await openIdentity(options);
   const knownNodes = openKnownNodes();
   const address = agentAddress(options.rpcAddr);
   const client = await connectAgent(address);
@@ -113,8 +113,9 @@ export async function openAsker(options: {
 
 /**
  * Signs the command, records it in the operator's audit log and has the agent spread it, over a control connection that
- * lasts as long as the run. Throws FanoutError: COMMAND_REFUSED when no node could read the command, CONFIG when it cannot
- * be recorded, INTEGRITY when the file of pins is broken, and what the agent says.
+ * lasts as long as the run. Throws FanoutError: COMMAND_REFUSED when no node could read the command, KEY_INVALID when the
+ * ssh-agent does not sign, CONFIG when it cannot be recorded, INTEGRITY when a signature does not hold or the file of pins
+ * is broken, and what the agent says.
  */
 export async function launch(asker: Asker, request: LaunchRequest): Promise<LaunchedRun> {
   const { info, address, knownNodes } = asker;
@@ -122,7 +123,8 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
   knownNodes.refresh();
   const id = request.id ?? newRunId();
   const { targets, timeoutMs, selector } = request;
-  const { envelope, replySecret } = request.prepared ?? prepareRequest(asker, request, id, TTL_SECONDS);
+  const { envelope, replySecret } =
+    request.prepared ?? (await prepareRequest(asker, request, id, TTL_SECONDS));
   const client = await connectAgent(address);
   const audit = await beginAudit(asker, request, toHex(id)).catch((error: unknown) => {
     client.close();
@@ -182,15 +184,15 @@ function beginAudit({ info, key, settings }: Asker, request: LaunchRequest, id: 
 }
 
 /** Signs a command. Throws FanoutError COMMAND_REFUSED when no node could read it. */
-export function prepareRequest(
+export async function prepareRequest(
   { info, key }: Asker,
   request: Pick<LaunchRequest, 'selector' | 'argv' | 'timeoutMs' | 'limitMs' | 'explainOnly' | 'explainAs'>,
   id: Uint8Array,
   ttlSeconds: number,
-): PreparedRequest {
+): Promise<PreparedRequest> {
   const { selector, argv, timeoutMs, limitMs, explainOnly } = request;
   const { publicKey: replyKey, secret: replySecret } = boxKeyPair(new Uint8Array(randomBytes(32)));
-  const envelope = signCommand(
+  const envelope = await signCommand(
     {
       version: 3,
       cluster: info.cluster,

@@ -128,7 +128,7 @@ function announce(running: Agent, config: AgentConfig, control: string): void {
   const lines = [
     `==> fanout agent running`,
     `    node:        ${config.node}`,
-    `    gossip:      ${at}${config.encryptKey === undefined ? '  NOT ENCRYPTED (see --encrypt)' : ', encrypted'}`,
+    `    gossip:      ${at}${driver.serf.isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`,
     `    control:     ${control}`,
     `    node key:    ${running.nodeKey.fingerprint}`,
     `    environment: ${policy?.environment ?? config.environment ?? '-'}`,

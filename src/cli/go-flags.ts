@@ -10,7 +10,8 @@
 /** `value` takes one, `switch` none; `on` is a switch that is on unless it is told otherwise; a text is another name here. */
 type GoFlag = 'value' | 'switch' | 'on' | { readonly value: string };
 
-const RPC = { 'rpc-addr': 'value', 'rpc-auth': 'value' } as const;
+// Serf's is the key itself, ours a file that holds it.
+const RPC = { 'rpc-addr': 'value', 'rpc-auth': { value: 'rpc-auth-key' } } as const;
 const HELP = { help: 'switch', h: 'switch' } as const;
 
 /** The flags of Serf's commands. */

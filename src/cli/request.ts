@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type Asker, newRunId, openAsker, prepareRequest } from '../asker/launch.ts';
-import { identityPath } from '../asker/paths.ts';
+import { openIdentity } from '../asker/operator-identity.ts';
 import { planRun } from '../asker/plan.ts';
 import {
   expiryOf,
@@ -13,7 +13,7 @@ import {
 } from '../asker/request.ts';
 import { type SelectionFlags, targetsOf } from '../asker/select.ts';
 import { addApproval, mergeApprovals } from '../identity/envelope.ts';
-import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
+import type { OperatorKey } from '../identity/operator-key.ts';
 import { keyId } from '../identity/ssh-key.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -57,7 +57,12 @@ export async function request(input: {
     const plan = await planRun(asker, { argv, selector, targets, timeoutMs }).plan;
     if (plan !== undefined) process.stderr.write(`${planText(plan)}\n`);
     const id = newRunId();
-    const prepared = prepareRequest(asker, { argv, selector, timeoutMs }, id, Math.ceil(validMs / 1000));
+    const prepared = await prepareRequest(
+      asker,
+      { argv, selector, timeoutMs },
+      id,
+      Math.ceil(validMs / 1000),
+    );
     keepRequest(id, prepared, Date.now() + validMs);
     const text = requestText(prepared.envelope, [publicLine(asker.key)]);
     put(text, options.output);
@@ -91,7 +96,7 @@ export async function approve(file: string | undefined, options: ApproveOptions)
   }
   const { asker, unreachable } = await askerIfAny(options);
   try {
-    const key = asker?.key ?? loadOperatorKey(identityPath(options.identity));
+    const key = asker?.key ?? (await openIdentity(options));
     process.stderr.write(requestSummary(asked, Date.now()));
     if (asker === undefined) process.stderr.write(`fanout: no verdicts: ${unreachable}\n`);
     else await showVerdicts(asker, asked);
@@ -99,7 +104,7 @@ export async function approve(file: string | undefined, options: ApproveOptions)
       process.stderr.write('fanout: not approved\n');
       return 1;
     }
-    const bytes = addApproval(asked.envelope, keyId(key.publicKey), key.sign);
+    const bytes = await addApproval(asked.envelope, keyId(key.publicKey), key.sign);
     put(requestText(bytes, [asked.operator, ...asked.approvers, publicLine(key)]), options.output);
     process.stderr.write('fanout: approved. Hand this back to whoever asked: fanout submit runs it\n');
     return 0;

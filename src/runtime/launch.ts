@@ -7,7 +7,7 @@ import { COMMAND_ENVIRONMENT } from './environment.ts';
 import { needsGroup } from './job-group.ts';
 import type { Refusal } from './refusal.ts';
 import { resolveProgram } from './resolve-program.ts';
-import { limitArguments } from './resource-limits.ts';
+import { countsByNamespace, limitArguments } from './resource-limits.ts';
 import { sandboxArguments } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
 
@@ -95,7 +95,7 @@ function confined(spec: CommandSpec, account: RunAs | undefined): Launch | Refus
     bwrap,
     ...sandboxArguments(spec, { status: STATUS_DESCRIPTOR, seccomp: SECCOMP_DESCRIPTOR }),
     // Inside, so that each sandbox has a process count of its own.
-    ...limited(prlimit, spec, account === undefined ? ownUid() : undefined),
+    ...limited(prlimit, spec, account === undefined && !countsByNamespace() ? ownUid() : undefined),
     ...program(spec),
   ];
   // Node drops supplementary groups, so an account that has some needs setpriv.

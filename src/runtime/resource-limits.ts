@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, release } from 'node:os';
 import type { CommandSpec } from './command-spec.ts';
 
 /** Processes and threads of one command. A build may want more; a look at a machine does not. */
@@ -11,8 +11,7 @@ const FILE_BYTES_MAX = 64 * 2 ** 20;
 
 /**
  * `prlimit` arguments for a command. The kernel counts processes by account: `sharedUid` is the account whose other
- * processes are counted together with the command's, and which need room too. In a user namespace (Linux 5.14 and
- * later) a command has a count of its own.
+ * processes are counted together with the command's, and which need room too.
  */
 export function limitArguments(spec: CommandSpec, sharedUid: number | undefined): string[] {
   const hard = hardLimits();
@@ -27,6 +26,12 @@ export function limitArguments(spec: CommandSpec, sharedUid: number | undefined)
     `--cpu=${cpuLimit(spec, most('Max cpu time', cpuSeconds))}`,
     '--core=0',
   ];
+}
+
+/** Whether the kernel gives each user namespace a count of processes of its own (Linux 5.14 and later). */
+export function countsByNamespace(kernel = release()): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
+  return major > 5 || (major === 5 && minor >= 14);
 }
 
 /** SIGXCPU at what the rule gives, which tells why it ended, and SIGKILL a second later. */

@@ -1,3 +1,4 @@
+import { handlerName, queryName } from '../policy/names.ts';
 import type { AllowRule } from '../policy/policy.ts';
 import { type Abilities, type Ground, groundFor } from './ground.ts';
 import type { Refusal } from './refusal.ts';
@@ -18,6 +19,8 @@ export function checkRule(
   machine: Abilities & { readonly hidePaths: readonly string[] },
 ): RuleCheck {
   const missing = rule.commands.flatMap(({ program, path }) => {
+    // Handlers and lines are the owner's own; an agent says at its start which it cannot load.
+    if (handlerName(program) !== undefined || queryName(program) !== undefined) return [];
     const found = resolveProgram(program, path);
     return 'reason' in found ? [{ program, ...found }] : [];
   });

@@ -6,6 +6,7 @@ import { type CommandSource, type Offers, sourceOf } from './command-source.ts';
 import type { CommandSpec } from './command-spec.ts';
 import type { AnsweredAdmission } from './gate.ts';
 import { type Abilities, groundFor } from './ground.ts';
+import type { Refusal } from './refusal.ts';
 import { checkRealPaths } from './resolve-program.ts';
 
 type AllowDecision = Extract<Decision, { effect: 'allow' }>;
@@ -88,6 +89,8 @@ export function commandVerdict(
   const { readOnly } = decision;
   const run = { kind: 'run', rule, readOnly, limitMs: limits.timeoutMs, rate: limits.rate } as const;
   if (script !== undefined) {
+    const unheard = ownersProblem(surroundings);
+    if (unheard !== undefined) return { kind: 'failed', ...unheard };
     const asOwner = { sandbox: 'none', network: 'host', user: undefined } as const;
     return { ...run, spec: { path, argv, script, ...asOwner, ...common } };
   }
@@ -108,6 +111,18 @@ export function commandVerdict(
       ...ground,
       ...(folder === undefined ? {} : { folder }),
     },
+  };
+}
+
+/** An owner's line runs as the agent itself. A rule that asks for more is refused: it would not be heard. */
+function ownersProblem({ groups, cwd, env, allowances, limits }: Surroundings): Refusal | undefined {
+  const { read, write, sockets } = allowances;
+  const { cpuMs, memoryBytes, tasks } = limits;
+  const asked = groups.length + env.size + read.length + write.length + sockets.length;
+  if (asked === 0 && [cwd, cpuMs, memoryBytes, tasks].every((value) => value === undefined)) return undefined;
+  return {
+    reason: "it is a line of the node's owner, which runs as the agent, and its rule asks for more",
+    hint: 'Leave groups, cwd, env, opened paths and the limits cpu, memory and tasks out of the rule.',
   };
 }
 

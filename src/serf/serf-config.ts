@@ -1,6 +1,8 @@
 import type { Millis } from '../lib/time.ts';
 import type { MemberlistConfig, Profile } from '../memberlist/config.ts';
 import type { Keyring } from '../memberlist/keyring.ts';
+import type { KeyGuard } from './key-queries.ts';
+import type { SnapshotClocks } from './snapshot.ts';
 
 /** Serf always runs memberlist protocol 2 of 1..5; the delegate version is Serf's own protocol. */
 const MEMBERLIST_PROTOCOL = [1, 5, 2] as const;
@@ -41,6 +43,10 @@ export interface SerfConfig {
   /** Absent: SERF_TIMINGS. */
   readonly timings?: SerfTimings;
   readonly keyring: Keyring | undefined;
+  /** Lamport times of an agent before us: what they are older than was heard already. */
+  readonly restored?: SnapshotClocks;
+  /** Absent: everybody may change keys, as in Serf. */
+  readonly keyGuard?: KeyGuard;
   /** Decides whether a value of a tag matches an expression that came by wire (Go's RE2 syntax, unanchored). Must be linear-time. */
   readonly matches: (expression: string, value: string) => boolean;
 }

@@ -265,8 +265,6 @@ describe('an agent told by files', () => {
       ['-event-handler=foo=x.sh'],
       /Invalid event script: Event 'foo' invoking 'x.sh'/,
     ],
-    ['a snapshot, for now', ['-snapshot=/x'], /snapshot_path.*cannot do it yet/],
-    ['what would guard the control socket, for now', ['-config-file=AUTH'], /rpc_auth.*cannot do it yet/],
   ])('%s is found by --check-config, and by a start', async (_what, args, message) => {
     const made: Record<string, string> = {
       NAME: write('name.yaml', 'validate_node_names: true'),

@@ -40,6 +40,12 @@ describe('texts of a machine', () => {
 });
 
 describe('a version 2 hierarchy', () => {
+  test('that is not there is not made ready', () => {
+    expect(prepareUnified('/proc/fanout', ['memory'])).toMatchObject({
+      reason: expect.stringContaining('no control group can be made in /proc/fanout'),
+    });
+  });
+
   const folders: string[] = [];
   const isUsable = IS_ROOT && UNIFIED !== undefined && canMakeGroup(UNIFIED);
 

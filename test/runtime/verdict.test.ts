@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { confirmVerdict, type RunVerdict } from '../../src/runtime/verdict.ts';
+import type { Surroundings } from '../../src/policy/policy.ts';
+import { commandVerdict, confirmVerdict, type RunVerdict } from '../../src/runtime/verdict.ts';
 import { specOf } from './command-helper.ts';
 
 const user = { name: 'app', uid: 1000, gid: 1000, groups: [4] };
@@ -62,5 +63,72 @@ describe('a command is denied that would now run', () => {
       kind: 'denied',
       code: 'changed',
     });
+  });
+});
+
+describe("a line of the node's owner", () => {
+  const surroundings: Surroundings = {
+    user: undefined,
+    groups: [],
+    cwd: undefined,
+    env: new Map(),
+    sandboxes: ['standard'],
+    network: 'none',
+    allowances: { read: [], write: [], sockets: [] },
+    limits: {
+      timeoutMs: 1000,
+      outputBytes: 1000,
+      concurrency: 1,
+      cpuMs: undefined,
+      memoryBytes: undefined,
+      tasks: undefined,
+      rate: undefined,
+    },
+  };
+  const { limits, allowances } = surroundings;
+  const script = { path: '/bin/sh', line: 'true', variables: {}, input: new Uint8Array() };
+  const verdict = (asked: Partial<Surroundings>) =>
+    commandVerdict(
+      {
+        decision: {
+          effect: 'allow',
+          rule: 'r',
+          readOnly: false,
+          program: 'query:x',
+          path: undefined,
+          pathChecks: [],
+          isDenied: () => false,
+          surroundings: { ...surroundings, ...asked },
+          approvedBy: [],
+        },
+        argv: ['query:x'],
+        timeoutMs: 1000,
+      },
+      {
+        sandboxes: [],
+        limits: [],
+        groupHome: {},
+        running: () => 0,
+        waitMs: () => 0,
+        suspectSince: () => undefined,
+        hidePaths: [],
+      },
+      { handlers: new Map(), script: () => script },
+    );
+
+  test('runs as the agent, where its rule asks for nothing else', () => {
+    expect(verdict({})).toMatchObject({ kind: 'run', spec: { script, sandbox: 'none' } });
+  });
+
+  test.each<[string, Partial<Surroundings>]>([
+    ['groups', { groups: ['adm'] }],
+    ['a folder', { cwd: '/srv' }],
+    ['variables', { env: new Map([['A', 'b']]) }],
+    ['opened paths', { allowances: { ...allowances, write: ['/srv'] } }],
+    ['a bound of memory', { limits: { ...limits, memoryBytes: 2 ** 26 } }],
+    ['a bound of processor time', { limits: { ...limits, cpuMs: 1000 } }],
+    ['a bound of tasks', { limits: { ...limits, tasks: 8 } }],
+  ])('is refused where its rule asks for %s, which nobody would hear', (_what, asked) => {
+    expect(verdict(asked)).toMatchObject({ kind: 'failed', hint: expect.stringContaining('Leave') });
   });
 });

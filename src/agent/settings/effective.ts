@@ -8,7 +8,7 @@ const MASK = '(set, not shown)';
 
 /** The settings in force in the words of a configuration file, defaults included and secrets masked. */
 export function effectiveSettings(config: AgentConfig): Record<string, unknown> {
-  const { timings, retryJoin, discovery, log, signals, handlers, pending } = config;
+  const { timings, retryJoin, discovery, log, signals, handlers, serf } = config;
   return withoutNothing({
     node_name: config.node,
     tags: config.tagsFile === undefined ? Object.fromEntries(config.tags) : undefined,
@@ -17,7 +17,7 @@ export function effectiveSettings(config: AgentConfig): Record<string, unknown> 
     advertise: config.advertise === undefined ? undefined : formatEndpoint(config.advertise),
     encrypt_key: config.encryptKey === undefined ? undefined : MASK,
     rpc_addr: formatControlAddress(config.control),
-    rpc_auth: pending.rpcAuth === undefined ? undefined : MASK,
+    rpc_auth: serf.rpcAuth === undefined ? undefined : MASK,
     protocol: config.protocol,
     profile: profileName(config),
     environment: config.environment,
@@ -40,10 +40,11 @@ export function effectiveSettings(config: AgentConfig): Record<string, unknown> 
     handler_timeout: duration(handlers.timeoutMs),
     allow_unsigned_queries: handlers.allowUnsignedQueries,
     handlers: handlers.folder,
-    keyring_file: pending.keyringFile,
-    snapshot_path: pending.snapshotPath,
-    rejoin_after_leave: pending.rejoinAfterLeave,
-    replay_on_join: pending.replayOnJoin,
+    keyring_file: serf.keyringFile,
+    key_changes: serf.keyChanges,
+    snapshot_path: serf.snapshotFile,
+    rejoin_after_leave: serf.rejoinAfterLeave,
+    replay_on_join: serf.replayOnJoin,
     leave_on_terminate: signals.leaveOnTerminate,
     skip_leave_on_interrupt: signals.skipLeaveOnInterrupt,
     log_level: log.level === 'error' ? 'err' : log.level,

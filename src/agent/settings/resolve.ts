@@ -11,8 +11,8 @@ import type { AgentConfig, DiscoveryConfig } from '../config.ts';
 import { readTagsFile } from '../tags-file.ts';
 import { resolveAdvertise, resolveBind } from './addresses.ts';
 import { handlerSettings } from './handlers.ts';
-import { pendingSettings } from './pending.ts';
 import type { Said } from './schema.ts';
+import { serfSettings } from './serf.ts';
 
 const BIND = '0.0.0.0:7946';
 const RETRY_INTERVAL_MS: Millis = 30_000;
@@ -78,7 +78,7 @@ export async function resolveConfig(said: Said, machine: MachineDefaults): Promi
     },
     forgive: machine.forgive,
     handlers: handlerSettings(said),
-    pending: pendingSettings(said),
+    serf: serfSettings(said),
   };
 }
 

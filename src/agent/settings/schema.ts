@@ -120,6 +120,7 @@ const entries = {
   encrypt_key: v.optional(setText),
   encrypt_file: v.optional(setText),
   keyring_file: v.optional(setText),
+  key_changes: v.optional(word({ any: 'any', operators: 'operators' }, 'any or operators')),
   rpc_addr: v.optional(setText),
   rpc_auth: v.optional(setText),
   protocol: v.optional(count(4, 5)),

@@ -88,6 +88,13 @@ const SETTINGS = {
     flag: '--keyring-file <file>',
     about: 'a file (0600) of all cluster keys in use, the first one primary; excludes --encrypt',
   },
+  key_changes: {
+    kind: 'text',
+    flag: '--key-changes <who>',
+    about:
+      'who may change the cluster keys here: any (member), or operators whom the policy allows fanout-keys',
+    default: 'operators with a policy, any without one',
+  },
   rpc_addr: {
     ...serf,
     kind: 'text',
