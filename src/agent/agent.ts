@@ -29,6 +29,7 @@ import { Handlers } from './handlers.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import type { Log, LogWatch } from './log.ts';
 import { limitFacts, MachineWatch } from './machine.ts';
+import { NameConflict } from './name-conflict.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { rejoin } from './rejoin.ts';
 import { rememberedCommands } from './remembered-commands.ts';
@@ -61,6 +62,7 @@ export class Agent {
   private readonly shelf: EnvelopeShelf;
   private readonly audit: AuditLog;
   private readonly snapshot: SnapshotFile | undefined;
+  private readonly nameConflict = new NameConflict(this);
   private readonly listeners = new Set<(event: SerfEvent) => void>();
   private readonly copy: SyslogCopy | undefined;
   private readonly records: NodeAudit;
@@ -344,12 +346,7 @@ export class Agent {
     if (event.kind === 'member') {
       this.log.info(`${event.event}: ${event.member.name} ${formatEndpoint(endpointOf(event.member))}`);
     }
-    if (event.kind === 'conflict') {
-      const [mine, theirs] = [formatEndpoint(event.mine), formatEndpoint(event.theirs)];
-      this.log.error(
-        `two members call themselves "${event.name}": ${mine} and ${theirs}. Rename one of them.`,
-      );
-    }
+    if (event.kind === 'conflict') this.nameConflict.settle(event, () => this.markGone());
   }
 
   private fanoutStream(body: Uint8Array, socket: Socket, rest: Uint8Array): void {

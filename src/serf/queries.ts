@@ -15,6 +15,7 @@ import {
   encodeRelay,
   type SerfMessage,
 } from './messages.ts';
+import { CONFLICT_QUERY } from './name-vote.ts';
 import { FANOUT_QUERY, QueryBook, type QueryMessage } from './query-book.ts';
 import type { SerfConfig } from './serf-config.ts';
 import type { Spreader } from './spreader.ts';
@@ -136,7 +137,7 @@ export class Queries {
   private handleInternal(query: QueryMessage, from: string): void {
     const operation = keyOperationOf(query.name);
     if (operation !== undefined) return this.handleKeys(query, operation, from);
-    if (query.name !== '_serf_conflict' || query.payload === null) return;
+    if (query.name !== CONFLICT_QUERY || query.payload === null) return;
     const name = new TextDecoder().decode(query.payload);
     if (name === this.parts.config.name) return;
     this.respond(query, encodeConflictResponse(this.parts.members.get(name) ?? null));
