@@ -5,11 +5,9 @@ import { hostname } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { AuditLog } from '../identity/audit.ts';
 import { loadOrCreateNodeKey, type NodeKey } from '../identity/node-key.ts';
-import { ReplayCache } from '../identity/replay-cache.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
-import { type Endpoint, formatEndpoint, ipBytes } from '../lib/net-address.ts';
+import { type Endpoint, formatEndpoint } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
-import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
@@ -26,17 +24,17 @@ import { encodeTags } from '../serf/tags.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
-import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
 import { Handlers } from './handlers.ts';
 import { KeyKeeper } from './key-keeper.ts';
-import { loadKeyring } from './keyring-file.ts';
 import type { Log, LogWatch } from './log.ts';
 import { limitFacts, MachineWatch } from './machine.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { rejoin } from './rejoin.ts';
+import { rememberedCommands } from './remembered-commands.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
+import { serfConfig } from './serf-config.ts';
 import { SerfDriver } from './serf-driver.ts';
 import { SnapshotFile } from './snapshot-file.ts';
 import { writeTagsFile } from './tags-file.ts';
@@ -368,54 +366,9 @@ export class Agent {
   }
 }
 
-/**
- * The commands of before the start that could still be in time. One was issued at most a clock skew after its record,
- * and is accepted until its time to live and another skew are over.
- */
-function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: number): ReplayCache {
-  const replay = new ReplayCache();
-  const policy = policies.current;
-  if (policy === undefined) return replay;
-  // What others have approved is valid for longer.
-  const windowMs = (policy.maxTtlApprovedSeconds + 2 * policy.clockSkewSeconds) * 1000;
-  for (const id of audit.recentRequestIds(unixMs - windowMs)) {
-    // Full is safe: a full cache refuses every command until the first of these is over.
-    if (replay.full) break;
-    replay.remember(id, unixMs + windowMs);
-  }
-  return replay;
-}
-
 function openSnapshot(config: AgentConfig, log: Log, memberClock: () => number): SnapshotFile | undefined {
   const { snapshotFile, rejoinAfterLeave: rejoins } = config.serf;
   return snapshotFile === undefined
     ? undefined
     : SnapshotFile.open(snapshotFile, { rejoins, log, memberClock });
-}
-
-function keyringOf({ encryptKey, serf }: AgentConfig): Keyring | undefined {
-  if (serf.keyringFile !== undefined) return loadKeyring(serf.keyringFile);
-  return encryptKey === undefined ? undefined : new Keyring([parseClusterKey(encryptKey)]);
-}
-
-function serfConfig(config: AgentConfig, port: number): SerfConfig {
-  const host = config.advertise?.host ?? config.bind.host;
-  const addr = ipBytes(host);
-  if (addr === undefined) {
-    throw new FanoutError('CONFIG', `"${host}" is not an IP address`, {
-      hint: 'Give --bind an address of this machine.',
-    });
-  }
-  return {
-    name: config.node,
-    addr,
-    port: config.advertise?.port ?? port,
-    tags: config.tags,
-    profile: config.profile,
-    compression: config.compression,
-    protocol: config.protocol,
-    timings: config.timings,
-    keyring: keyringOf(config),
-    matches: matchesExpression,
-  };
 }

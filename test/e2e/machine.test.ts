@@ -13,7 +13,7 @@ const RULES = `
   - { id: look, effect: allow, operators: [alice], readOnly: true, commands: [{ program: echo, argv: ["any:100"] }] }
   - { id: seldom, effect: allow, operators: [alice], limits: { rate: 2/h }, commands: [{ program: uname, argv: [] }] }
   - { id: env, effect: allow, operators: [alice], env: { APP: "a b" }, cwd: /usr, commands: [{ program: printenv, argv: [APP] }, { program: pwd, argv: [] }] }
-  - { id: hog, effect: allow, operators: [alice], limits: { memory: 32MiB }, commands: [{ program: dd, argv: [if=/dev/zero, of=/dev/null, bs=128M, count=1] }] }
+  - { id: hog, effect: allow, operators: [alice], dangerous: tests, limits: { memory: 32MiB }, commands: [{ program: dd, argv: [if=/dev/zero, of=/dev/null, bs=128M, count=1] }] }
 `;
 
 describe('an agent', () => {

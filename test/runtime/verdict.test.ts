@@ -100,6 +100,7 @@ describe("a line of the node's owner", () => {
           isDenied: () => false,
           surroundings: { ...surroundings, ...asked },
           approvedBy: [],
+          dangerous: undefined,
         },
         argv: ['query:x'],
         timeoutMs: 1000,
