@@ -89,15 +89,20 @@ export interface LaunchedRun {
   readonly auditProblem: () => string;
 }
 
+/** Who asks, and through which agent. */
+export interface AskerOptions extends IdentityOptions {
+  readonly rpcAddr?: string | undefined;
+  /** One that is open already, so that nobody is asked for its passphrase twice. */
+  readonly key?: OperatorKey;
+}
+
 /**
  * Opens the operator's key, loads the pins and connects to the agent. Close `client` in the end. Throws FanoutError for a
  * key or a file of pins that cannot be used, and AGENT_UNREACHABLE.
  */
-export async function openAsker(
-  options: IdentityOptions & { readonly rpcAddr?: string | undefined },
-): Promise<Asker> {
+export async function openAsker(options: AskerOptions): Promise<Asker> {
   const settings = await loadSettings();
-  const key = await openIdentity(options);
+  const key = options.key ?? (await openIdentity(options));
   const knownNodes = openKnownNodes();
   const address = agentAddress(options.rpcAddr);
   const client = await connectAgent(address);

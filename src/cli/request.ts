@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { type Asker, newRunId, openAsker, prepareRequest } from '../asker/launch.ts';
+import { type Asker, type AskerOptions, newRunId, openAsker, prepareRequest } from '../asker/launch.ts';
 import { openIdentity } from '../asker/operator-identity.ts';
 import { planRun } from '../asker/plan.ts';
 import {
@@ -20,6 +20,7 @@ import { FanoutError } from '../lib/errors.ts';
 import { formatDuration, type Millis } from '../lib/time.ts';
 import { parseSelector } from '../policy/selector-parser.ts';
 import { argvOf } from './command-words.ts';
+import { personHere } from './passphrase-terminal.ts';
 import { planText } from './plan.ts';
 import { requestSummary } from './request-summary.ts';
 import { carryOut } from './run.ts';
@@ -51,7 +52,7 @@ export async function request(input: {
   const timeoutMs = durationOf('--timeout', options.timeout);
   const validMs = validity(options.valid);
   const selector = selectionOf(options);
-  const asker = await openAsker(options);
+  const asker = await openAsker({ ...options, ...personHere() });
   try {
     const targets = targetsOf(selector, await asker.client.members());
     const plan = await planRun(asker, { argv, selector, targets, timeoutMs }).plan;
@@ -94,9 +95,9 @@ export async function approve(file: string | undefined, options: ApproveOptions)
   if (expiryOf(asked) <= Date.now()) {
     throw new FanoutError('USAGE', 'the request has run out', { hint: 'Have it made anew: fanout request' });
   }
-  const { asker, unreachable } = await askerIfAny(options);
+  const key = await openIdentity({ ...options, ...personHere() });
+  const { asker, unreachable } = await askerIfAny({ ...options, key });
   try {
-    const key = asker?.key ?? (await openIdentity(options));
     process.stderr.write(requestSummary(asked, Date.now()));
     if (asker === undefined) process.stderr.write(`fanout: no verdicts: ${unreachable}\n`);
     else await showVerdicts(asker, asked);
@@ -114,9 +115,7 @@ export async function approve(file: string | undefined, options: ApproveOptions)
 }
 
 /** Approving is possible without a cluster; only what the nodes say is missing then. */
-async function askerIfAny(
-  options: ApproveOptions,
-): Promise<{ asker: Asker | undefined; unreachable: string }> {
+async function askerIfAny(options: AskerOptions): Promise<{ asker: Asker | undefined; unreachable: string }> {
   try {
     return { asker: await openAsker(options), unreachable: '' };
   } catch (error) {
@@ -168,7 +167,7 @@ export async function submit(files: readonly string[], options: RunOptions): Pro
   const replySecret = keptSecret(body.id);
   const rollout = rolloutOf(options);
   const output = outputOptionsOf(options);
-  const asker = await openAsker(options);
+  const asker = await openAsker({ ...options, ...personHere() });
   try {
     checkPlace(asker, asked);
     const selector = parseSelector(body.selector);

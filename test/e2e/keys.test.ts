@@ -1,6 +1,7 @@
 import { copyFileSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { createOperatorKey } from '../../src/identity/operator-key.ts';
 import { parsePublicLine } from '../../src/identity/ssh-key.ts';
 import { starts } from '../hostile/rogue.ts';
 import { signerOf } from '../identity/fixtures.ts';
@@ -246,6 +247,26 @@ describe.skipIf(!HAS_TMUX)('a passphrase, on a terminal', { timeout: 180_000 }, 
     terminal.press('Enter');
     await terminal.shows(/ok 2/);
     expect(terminal.screen).not.toContain('passphrase');
+  });
+});
+
+describe.skipIf(!HAS_TMUX)('approving', { timeout: 180_000 }, () => {
+  test('asks for the passphrase of the approver once, also when there is no agent to ask for verdicts', async () => {
+    const bob = join(cluster.dir, 'bob.key');
+    createOperatorKey(bob, 'bob', PASSPHRASE);
+    const [request, approved] = [join(cluster.dir, 'request'), join(cluster.dir, 'approved')];
+    const made = await detached(['request', 'echo together', '-o', request]);
+    expect(made.code, made.stderr).toBe(0);
+    const line = `${process.execPath} ${FANOUT} approve ${request} -y -i ${bob} -o ${approved}; echo "exit=$?"`;
+    const screen = new Tmux(line, { ...cluster.env, FANOUT_RPC_ADDR: join(cluster.dir, 'nobody.sock') }, 120);
+    onTestFinished(() => screen.stop());
+    await screen.shows('passphrase of');
+    screen.type(PASSPHRASE);
+    screen.press('Enter');
+    await screen.shows('exit=0');
+    expect(screen.everything.match(/passphrase of/g)).toHaveLength(1);
+    expect(screen.everything).toContain('no verdicts');
+    expect(readFileSync(approved, 'utf8')).toContain(readFileSync(`${bob}.pub`, 'utf8').trim());
   });
 });
 
