@@ -54,6 +54,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
 
   beforeAll(async () => {
     vi.stubEnv('XDG_CONFIG_HOME', cluster.env.XDG_CONFIG_HOME);
+    vi.stubEnv('XDG_STATE_HOME', cluster.env.XDG_STATE_HOME);
     vi.stubEnv('FANOUT_IDENTITY', undefined);
     await cluster.operator();
     const policy = cluster.addPolicy('open', RULES);
