@@ -5,18 +5,10 @@ import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
-import type { Offers } from '../runtime/command-source.ts';
+import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
-import type { Abilities } from '../runtime/ground.ts';
-import { Job, type JobContext, type LastWord } from '../runtime/job.ts';
-import { RateLimiter } from '../runtime/rate-limiter.ts';
-import {
-  confirmVerdict,
-  type Machine,
-  type RunVerdict,
-  type Verdict,
-  verdictFor,
-} from '../runtime/verdict.ts';
+import { Job, type JobContext } from '../runtime/job.ts';
+import { confirmVerdict, type RunVerdict, type Verdict, verdictFor } from '../runtime/verdict.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import { readEnvelope, referenceIn } from './envelope-carrier.ts';
 import { encodePurpose } from './fanout-stream.ts';
@@ -49,11 +41,8 @@ interface Waiting {
 export class Responder {
   private readonly driver: SerfDriver;
   private readonly gate: Gate;
-  private readonly abilities: () => Abilities;
-  private readonly suspectSince: Machine['suspectSince'];
-  private readonly rates = new RateLimiter(() => performance.now());
+  private readonly sandboxes: () => readonly SandboxAvailability[];
   private readonly hidePaths: readonly string[];
-  private readonly offers: (admission: AnsweredAdmission) => Offers;
   private readonly context: JobContext;
   private readonly log: Log;
   private readonly waiting = new Map<string, Waiting>();
@@ -65,19 +54,15 @@ export class Responder {
   constructor(parts: {
     driver: SerfDriver;
     gate: Gate;
-    abilities: () => Abilities;
-    suspectSince: Machine['suspectSince'];
+    sandboxes: () => readonly SandboxAvailability[];
     hidePaths: readonly string[];
-    offers: (admission: AnsweredAdmission) => Offers;
     context: JobContext;
     log: Log;
   }) {
     this.driver = parts.driver;
     this.gate = parts.gate;
-    this.abilities = parts.abilities;
-    this.suspectSince = parts.suspectSince;
+    this.sandboxes = parts.sandboxes;
     this.hidePaths = parts.hidePaths;
-    this.offers = parts.offers;
     this.context = parts.context;
     this.log = parts.log;
   }
@@ -126,12 +111,9 @@ export class Responder {
 
   private verdict(admission: AnsweredAdmission): Verdict {
     return verdictFor(admission, {
-      ...this.abilities(),
+      sandboxes: this.sandboxes(),
       running: (rule) => this.running.get(rule) ?? 0,
-      waitMs: (rule, rate) => this.rates.waitMs(rule, rate),
-      suspectSince: this.suspectSince,
       hidePaths: this.hidePaths,
-      offers: this.offers,
     });
   }
 
@@ -159,15 +141,14 @@ export class Responder {
     // Only what runs takes a place of its rule: what waits for its turn does not keep others out.
     let taken: string | undefined;
     // A command can wait for a minute without a word of its asker: so this is asked for every one, held or not.
-    const lastWord = (accepted: RunVerdict): LastWord => {
+    const lastWord = (accepted: RunVerdict): Verdict => {
       const now = admission.kind === 'admitted' ? this.gate.reconsider(admission) : admission;
-      const verdict = confirmVerdict(accepted, this.verdict(now));
-      if (verdict.kind === 'run') {
-        taken = verdict.rule;
+      const word = confirmVerdict(accepted, this.verdict(now));
+      if (word.kind === 'run') {
+        taken = word.rule;
         this.count(taken, 1);
-        this.rates.take(taken, verdict.rate);
       }
-      return { admission: now, verdict };
+      return word;
     };
     const job = new Job(admission, verdict, socketStream(socket, rest), this.context, lastWord);
     this.jobs.add(job);

@@ -2,12 +2,21 @@ import { EMPTY } from '../lib/bytes.ts';
 import { type FilteredEvent, parseEventFilter } from '../rpc/event-filter.ts';
 import { type EventRecord, encodeEventRecord } from '../rpc/views.ts';
 import type { SerfEvent } from '../serf/events.ts';
-import { LOG_LEVELS } from './log.ts';
+import type { LogLevel } from './log.ts';
 import type { CommandContext } from './rpc-commands.ts';
 import type { StreamedQueries } from './rpc-queries.ts';
 
 /** Streams of one connection. Serf's own command line opens two. */
 const STREAMS_MAX = 64;
+
+/** Serf's names of the levels, in any case. Our log has nothing below DEBUG. */
+const LEVELS: Readonly<Record<string, LogLevel>> = {
+  TRACE: 'debug',
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARN: 'warn',
+  ERR: 'error',
+};
 
 /** Serf's stream: events as they happen, those that the filter `type` lets through. */
 export function streamEvents(type: string, context: CommandContext): void {
@@ -29,8 +38,7 @@ export function streamEvents(type: string, context: CommandContext): void {
 /** Serf's monitor: the recent lines of the log, then each as it is written. */
 export function monitorLog(level: string, context: CommandContext): void {
   const { agent, reply, offer, seq, streams } = context;
-  const word = level.toLowerCase();
-  const from = Object.hasOwn(LOG_LEVELS, word) ? LOG_LEVELS[word] : undefined;
+  const from = LEVELS[level.toUpperCase()];
   if (from === undefined) return reply(`Unknown log level: ${level}`);
   if (streams.has(seq) || streams.size >= STREAMS_MAX) return reply('Monitor already exists');
   reply('');

@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import {
   type Done,
   formatOption,
-  identityOption,
   repeat,
   rpcOption,
   sub,
@@ -81,7 +80,7 @@ kept. Exit status: that of the run.`,
 search and save them. "fanout" alone on a terminal does the same. ? shows the keys.`,
   )
     .option('-s, --select <selection>', 'the selection to begin with', repeat)
-    .addOption(identityOption())
+    .option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)")
     .option('--ascii', 'draw with ASCII alone')
     .option(
       '--screen-reader',

@@ -86,12 +86,11 @@ function verdictText(decision: Decision): string {
 }
 
 function allowedText(decision: Extract<Decision, { effect: 'allow' }>): string[] {
-  const { program, path, surroundings, pathChecks, approvedBy, dangerous } = decision;
+  const { path, surroundings, pathChecks, approvedBy } = decision;
   return [
-    `file       ${path ?? (program.includes(':') ? 'what the node has under this name' : 'searched in the fixed path')}`,
+    `file       ${path ?? 'searched in the fixed path'}`,
     ...surroundingsText(surroundings),
     ...(approvedBy.length === 0 ? [] : [`approved   by ${shown(approvedBy.join(', '))}`]),
-    ...(dangerous === undefined ? [] : [`dangerous  ${shown(dangerous)}`]),
     ...pathChecks.map(
       ({ path: given, pattern }) => `real path  of ${shownWord(given)} must match ${pattern} too`,
     ),

@@ -1,5 +1,6 @@
 import { type Millis, NEVER } from '../lib/time.ts';
 
+const BROADCAST_TIMEOUT_MS: Millis = 5000;
 const PROPAGATE_DELAY_MS: Millis = 1000;
 
 /**
@@ -9,12 +10,6 @@ const PROPAGATE_DELAY_MS: Millis = 1000;
 export class Departure {
   private phase: 'staying' | 'intent' | 'farewell' | 'pause' | 'gone' = 'staying';
   private until: Millis = NEVER;
-  private readonly timeoutMs: Millis;
-
-  /** `timeoutMs`: how long to wait for each of the two messages to be spread. */
-  constructor(timeoutMs: Millis) {
-    this.timeoutMs = timeoutMs;
-  }
 
   get isUnderWay(): boolean {
     return this.phase !== 'staying';
@@ -26,7 +21,7 @@ export class Departure {
 
   begin(now: Millis): void {
     this.phase = 'intent';
-    this.until = now + this.timeoutMs;
+    this.until = now + BROADCAST_TIMEOUT_MS;
   }
 
   /** What was sent has been spread: the next tick goes on. */
@@ -40,7 +35,7 @@ export class Departure {
     switch (this.phase) {
       case 'intent':
         this.phase = 'farewell';
-        this.until = now + this.timeoutMs;
+        this.until = now + BROADCAST_TIMEOUT_MS;
         return 'send-farewell';
       case 'farewell':
         this.phase = 'pause';

@@ -36,8 +36,6 @@ export type SerfEvent =
       readonly from: string;
       readonly deadline: Millis;
     }
-  /** A query of Serf's own, which is nobody's to answer but Serf's. */
-  | { readonly kind: 'internal-query'; readonly ltime: number }
   | { readonly kind: 'ack'; readonly key: QueryKey; readonly from: string }
   | {
       readonly kind: 'response';

@@ -87,8 +87,6 @@ export interface Relay {
 export interface KeyRequest {
   /** Empty when keys are only to be listed. */
   readonly key: Uint8Array;
-  /** fanout's own field, which Serf passes over: the signed envelope that asks for the same. */
-  readonly approval: Uint8Array | null;
 }
 
 export interface KeyResponse {
@@ -190,8 +188,8 @@ export function encodeRelay({ destAddr, destName, inner }: Relay): Uint8Array {
   return concatBytes(encodeGossip(header, SerfType.relay), inner);
 }
 
-export function encodeKeyRequest({ key, approval }: KeyRequest): Uint8Array {
-  return encodeGossip({ Approval: approval ?? undefined, Key: key }, SerfType.keyRequest);
+export function encodeKeyRequest({ key }: KeyRequest): Uint8Array {
+  return encodeGossip({ Key: key }, SerfType.keyRequest);
 }
 
 export function encodeKeyResponse({ keys, message, primaryKey, result }: KeyResponse): Uint8Array {
@@ -252,7 +250,7 @@ export function decodeSerfMessage(bytes: Uint8Array): SerfMessage {
     case SerfType.queryResponse:
       return { kind: 'queryResponse', ...readQueryResponse(fields) };
     case SerfType.keyRequest:
-      return { kind: 'keyRequest', key: fields.bytes('Key'), approval: fields.bytesOrNull('Approval') };
+      return { kind: 'keyRequest', key: fields.bytes('Key') };
     case SerfType.keyResponse:
       return { kind: 'keyResponse', ...readKeyResponse(fields) };
     default:

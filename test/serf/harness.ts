@@ -1,10 +1,8 @@
 import { EMPTY } from '../../src/lib/bytes.ts';
 import { seededRng } from '../../src/lib/rng.ts';
 import { LAN_PROFILE } from '../../src/memberlist/config.ts';
-import type { Keyring } from '../../src/memberlist/keyring.ts';
 import { encodeAlive, encodeDead, encodeUser, type PacketMessage } from '../../src/memberlist/messages.ts';
 import type { NodeEntry } from '../../src/memberlist/node-table.ts';
-import { sealPacket } from '../../src/memberlist/packet.ts';
 import { encodePushPull as encodeExchange } from '../../src/memberlist/stream.ts';
 import type { Broadcasts } from '../../src/serf/broadcasts.ts';
 import type { SerfEvent } from '../../src/serf/events.ts';
@@ -17,7 +15,6 @@ import {
   type SerfPushPull,
 } from '../../src/serf/messages.ts';
 import { Serf } from '../../src/serf/serf.ts';
-import type { SerfConfig } from '../../src/serf/serf-config.ts';
 import { encodeTags } from '../../src/serf/tags.ts';
 import { addrOf, aliveOf, entryOf, PORT, sentOf } from '../memberlist/harness.ts';
 
@@ -55,21 +52,18 @@ export interface SerfSent {
 export class Solo {
   readonly serf: Serf;
   now = 0;
-  private readonly keyring: Keyring | undefined;
 
-  constructor(peers = 0, options: Partial<SerfConfig> = {}) {
-    this.keyring = options.keyring;
+  constructor(peers = 0, options: { tags?: ReadonlyMap<string, string> } = {}) {
     this.serf = new Serf(
       {
         name: 'self',
         addr: addrOf(0),
         port: PORT,
-        tags: new Map([['role', 'web']]),
+        tags: options.tags ?? new Map([['role', 'web']]),
         profile: LAN_PROFILE,
         compression: false,
         keyring: undefined,
         matches: (expression, value) => value.includes(expression),
-        ...options,
       },
       seededRng(1),
       0,
@@ -93,14 +87,7 @@ export class Solo {
   }
 
   packet(bytes: Uint8Array): void {
-    const { keyring } = this;
-    const datagram = sealPacket(bytes, {
-      compress: false,
-      crc: false,
-      keyring,
-      nonce: () => new Uint8Array(12),
-    });
-    this.serf.memberlist.receivedPacket(this.now, { host: '10.0.0.1', port: PORT }, datagram);
+    this.serf.memberlist.receivedPacket(this.now, { host: '10.0.0.1', port: PORT }, bytes);
   }
 
   /** A Serf message arrives by gossip. */
@@ -143,7 +130,7 @@ export class Solo {
 
   /** Serf messages sent straight since the last call. */
   sent(): SerfSent[] {
-    return sentOf(this.serf.drain(), this.keyring).flatMap(({ to, messages }) =>
+    return sentOf(this.serf.drain()).flatMap(({ to, messages }) =>
       messages.flatMap((message: PacketMessage) =>
         message.kind === 'user'
           ? [{ host: to.host, port: to.port, message: decodeSerfMessage(message.payload) }]

@@ -31,16 +31,13 @@ export class RealSerf {
 
   static async start(
     name: string,
-    options: { key?: string; join?: string; args?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+    options: { key?: string; join?: string; args?: readonly string[] } = {},
   ): Promise<RealSerf> {
     const [gossip, rpc] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
     const args = ['agent', '-node', name, '-bind', gossip, '-rpc-addr', rpc];
     if (options.key !== undefined) args.push('-encrypt', options.key);
     if (options.join !== undefined) args.push('-join', options.join);
-    const child = spawn('serf', [...args, ...(options.args ?? [])], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: options.env ?? process.env,
-    });
+    const child = spawn('serf', [...args, ...(options.args ?? [])], { stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     child.stdout.on('data', (chunk) => {
       log += String(chunk);

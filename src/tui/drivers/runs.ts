@@ -183,8 +183,7 @@ export class SessionRuns {
     if (current?.state === undefined || current.launched === undefined || !current.hasChanged) return;
     current.hasChanged = false;
     const phase = current.launched.session.rolloutPhase;
-    const unrecorded = current.launched.auditProblem();
-    const problem = unrecorded === '' ? (current.keeper?.problem ?? '') : unrecorded;
+    const problem = current.keeper?.problem ?? '';
     this.dispatch({ kind: 'run-changed', id: current.id, run: current.state, phase, problem });
   }
 
