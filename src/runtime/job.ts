@@ -254,8 +254,9 @@ export class Job {
 }
 
 /** What is about to run, and as what. */
-function startFields({ rule, spec, limitMs }: RunVerdict): AuditFields {
+function startFields({ rule, spec, limitMs, dangerous }: RunVerdict): AuditFields {
   const { path: program, sandbox, network, user } = spec;
   const account = user?.name ?? `uid ${process.geteuid?.() ?? '?'}`;
-  return { event: 'start', rule, program, sandbox, network, user: account, limitMs };
+  const risk = dangerous === undefined ? {} : { dangerous };
+  return { event: 'start', rule, program, sandbox, network, user: account, limitMs, ...risk };
 }

@@ -19,6 +19,8 @@ export interface RunVerdict {
   readonly readOnly: boolean;
   /** The longest that the policy lets it run; `spec` has what was asked for, if that is less. */
   readonly limitMs: Millis;
+  /** The policy's sentence about the risk that the rule takes, for the audit log. */
+  readonly dangerous?: string | undefined;
   /** How often it may start, for whoever counts. */
   readonly rate?: Limits['rate'];
 }
@@ -86,8 +88,9 @@ export function commandVerdict(
     outputBytesMax: limits.outputBytes,
   };
   const { path, argv, script, folder } = source;
-  const { readOnly } = decision;
-  const run = { kind: 'run', rule, readOnly, limitMs: limits.timeoutMs, rate: limits.rate } as const;
+  const { readOnly, dangerous } = decision;
+  const { timeoutMs: limitMs, rate } = limits;
+  const run = { kind: 'run', rule, readOnly, dangerous, limitMs, rate } as const;
   if (script !== undefined) {
     const unheard = ownersProblem(surroundings);
     if (unheard !== undefined) return { kind: 'failed', ...unheard };

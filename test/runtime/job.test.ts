@@ -256,6 +256,16 @@ describe('what a node writes down', () => {
     expect(end.auditHead?.seq).toBe(2);
   });
 
+  test('says why the risk of its rule is taken, where the rule says so', async () => {
+    for (const dangerous of [undefined, 'D-Bus, with one polkit rule']) {
+      const run = new Conversation(verdictOf({ dangerous }));
+      run.say({ kind: 'go' });
+      await run.job.done;
+      expect(run.audit[0]?.event).toBe('start');
+      expect(run.audit[0]?.dangerous).toBe(dangerous);
+    }
+  });
+
   test('of a command whose asker went away has the hash of what was sent', async () => {
     const run = new Conversation(verdictOf());
     run.say({ kind: 'go' });
