@@ -67,8 +67,13 @@ export class RpcClient {
   /** Begins a conversation, with the key of the agent where it has one. Throws FanoutError AGENT_UNREACHABLE or AGENT_ERROR. */
   static async connect(connection: ByteStream, authKey?: string): Promise<RpcClient> {
     const client = new RpcClient(connection);
-    await client.greet(authKey);
-    return client;
+    try {
+      await client.greet(authKey);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
   }
 
   /**
