@@ -24,6 +24,7 @@ import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
 import { encodeTags } from '../serf/tags.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
+import { CoalescedEvents } from './coalesced-events.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { matchesExpression } from './expression.ts';
@@ -53,6 +54,8 @@ export class Agent {
   readonly keys: KeyKeeper;
   readonly sandboxes: readonly SandboxAvailability[];
   readonly handlers: Handlers;
+  /** What handlers and Serf's own tools hear of. */
+  readonly coalesced: CoalescedEvents;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -117,6 +120,8 @@ export class Agent {
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
     this.handlers = new Handlers(parts);
+    this.coalesced = new CoalescedEvents(driver);
+    this.coalesced.on((event) => this.handlers.event(event));
     this.responder = new Responder({
       driver,
       gate,
@@ -251,6 +256,7 @@ export class Agent {
     this.stopped = true;
     await Promise.all(this.closers.map((close) => close()));
     this.runs.endAll();
+    this.coalesced.stop();
     await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
@@ -298,7 +304,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
-    this.handlers.event(event);
+    this.coalesced.event(event);
     for (const listener of this.listeners) listener(event);
   }
 

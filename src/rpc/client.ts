@@ -180,7 +180,7 @@ export class RpcClient {
 
   /** Events of the cluster from now on, for Serf's filter (`*` for all). The function that comes back ends it. */
   async stream(type: string, onEvent: (event: EventRecord) => void): Promise<() => void> {
-    return this.open({ command: 'stream', type }, (body) => onEvent(decodeEventRecord(body)));
+    return this.open({ command: 'stream', type, isLive: true }, (body) => onEvent(decodeEventRecord(body)));
   }
 
   /** Lines of the agent's log, the recent ones first. The function that comes back ends it. */
