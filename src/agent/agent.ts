@@ -5,18 +5,16 @@ import { hostname } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { AuditLog } from '../identity/audit.ts';
 import { loadOrCreateNodeKey, type NodeKey } from '../identity/node-key.ts';
-import { ReplayCache } from '../identity/replay-cache.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
-import { type Endpoint, formatEndpoint, ipBytes } from '../lib/net-address.ts';
+import { type Endpoint, formatEndpoint } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
-import { Keyring, parseClusterKey } from '../memberlist/keyring.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { resolveEndpoints } from '../net/resolve.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
 import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
-import { probeSandboxes } from '../runtime/sandbox-probe.ts';
+import { Suspects } from '../runtime/suspects.ts';
 import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import type { KeyGuard } from '../serf/key-queries.ts';
@@ -27,20 +25,24 @@ import { ABOUT_QUERY, answerAbout } from './about.ts';
 import { CoalescedEvents } from './coalesced-events.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
-import { matchesExpression } from './expression.ts';
 import { decodePurpose } from './fanout-stream.ts';
 import { Handlers } from './handlers.ts';
 import { KeyKeeper } from './key-keeper.ts';
-import { loadKeyring } from './keyring-file.ts';
 import type { Log, LogWatch } from './log.ts';
+import { limitFacts, MachineWatch } from './machine.ts';
 import { NameConflict } from './name-conflict.ts';
 import { PolicyHolder } from './policy-holder.ts';
 import { rejoin } from './rejoin.ts';
+import { rememberedCommands } from './remembered-commands.ts';
 import { Responder } from './responder.ts';
 import { Runs } from './runs.ts';
+import { serfConfig } from './serf-config.ts';
 import { SerfDriver } from './serf-driver.ts';
 import { SnapshotFile } from './snapshot-file.ts';
 import { writeTagsFile } from './tags-file.ts';
+
+/** Requests that are named when an agent died. */
+const RUNNING_TOLD_MAX = 100;
 
 /** One agent: a Serf member with a query-handler runtime, and the hub for the operators on its machine. */
 export class Agent {
@@ -52,10 +54,11 @@ export class Agent {
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
   readonly keys: KeyKeeper;
-  readonly sandboxes: readonly SandboxAvailability[];
   readonly handlers: Handlers;
   /** What handlers and Serf's own tools hear of. */
   readonly coalesced: CoalescedEvents;
+  private readonly machine: MachineWatch;
+  private readonly suspects: Suspects;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly responder: Responder;
@@ -79,11 +82,13 @@ export class Agent {
     nodeKey: NodeKey;
     audit: AuditLog;
     copy: SyslogCopy | undefined;
-    sandboxes: readonly SandboxAvailability[];
+    machine: MachineWatch;
+    suspects: Suspects;
     loaded: ReadonlyMap<string, LoadedHandler>;
     snapshot: SnapshotFile | undefined;
   }) {
-    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, sandboxes, snapshot } = parts;
+    const { config, log, logWatch, driver, policies, nodeKey, audit, copy, machine, suspects } = parts;
+    const { snapshot } = parts;
     this.snapshot = snapshot;
     for (const member of driver.serf.members.all()) snapshot?.alive(member);
     this.config = config;
@@ -94,13 +99,15 @@ export class Agent {
     this.nodeKey = nodeKey;
     this.audit = audit;
     this.copy = copy;
-    this.sandboxes = sandboxes;
+    this.machine = machine;
+    this.suspects = suspects;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
     const unixMs = (): number => Date.now();
     const { auditOnFailure: onFailure } = config;
     this.records = new NodeAudit({ log: audit, onFailure, unixMs, warn: (text) => log.warn(text) });
+    this.tellLastEnd();
     const replay = rememberedCommands(audit, policies, unixMs());
     const gate = new Gate({
       nodeName: config.node,
@@ -119,13 +126,14 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
-    this.handlers = new Handlers(parts);
+    this.handlers = new Handlers({ ...parts, abilities: () => machine.abilities });
     this.coalesced = new CoalescedEvents(driver);
     this.coalesced.on((event) => this.handlers.event(event));
     this.responder = new Responder({
       driver,
       gate,
-      sandboxes: () => sandboxes,
+      abilities: () => machine.abilities,
+      suspectSince: (rule, argv) => suspects.since(rule, argv),
       hidePaths: [config.dataDir],
       offers: (admission) => this.handlers.offers(admission),
       context: {
@@ -152,7 +160,9 @@ export class Agent {
         unixMs: () => Date.now(),
         copy: (line) => copy?.send(line),
       });
-      const sandboxes = await probeSandboxes([config.dataDir]);
+      const machine = await MachineWatch.start([config.dataDir], log);
+      const { dataDir, forgive } = config;
+      const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
       let agent: Agent | undefined;
       const snapshot = openSnapshot(config, log, () => agent?.driver.serf.memberTime ?? 0);
       const keyGuard: KeyGuard = {
@@ -176,7 +186,8 @@ export class Agent {
         nodeKey,
         audit,
         copy,
-        sandboxes,
+        machine,
+        suspects,
         loaded,
         snapshot,
       });
@@ -187,6 +198,11 @@ export class Agent {
       await copy?.close();
       throw error;
     }
+  }
+
+  /** What this machine can do, as it was last found out. */
+  get sandboxes(): readonly SandboxAvailability[] {
+    return this.machine.abilities.sandboxes;
   }
 
   /** Joins the cluster through the given addresses; tells how many could be reached. */
@@ -233,9 +249,13 @@ export class Agent {
     this.driver.act((serf, now) => serf.setTags(now, tags));
   }
 
-  /** Reads the policy and the handlers again. What is bad is reported, and the old stays in force. */
+  /**
+   * Reads the policy and the handlers again, and looks again at what the machine can do. What is bad is reported, and the
+   * old stays in force.
+   */
   reloadPolicy(): void {
     this.handlers.reload();
+    void this.machine.refresh();
     try {
       this.policies.reload();
       this.log.info(`policy reloaded: ${this.policies.current?.hash.slice(0, 12) ?? 'none'}`);
@@ -255,6 +275,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.stopped = true;
     await Promise.all(this.closers.map((close) => close()));
+    this.machine.stop();
     this.runs.endAll();
     this.coalesced.stop();
     await this.handlers.stop();
@@ -263,6 +284,8 @@ export class Agent {
     this.snapshot?.close();
     this.records.close();
     this.audit.close();
+    const problem = this.suspects.close();
+    if (problem !== '') this.log.warn(problem);
     await this.copy?.close();
   }
 
@@ -283,9 +306,25 @@ export class Agent {
         memory_bytes: String(process.memoryUsage.rss()),
         udp_receive_buffer: String(this.driver.transport.receiveBufferBytes),
       },
+      limits: limitFacts(this.machine.abilities),
       serf: serf.stats(),
       tags: Object.fromEntries(serf.localTags),
     };
+  }
+
+  /** How the agent before this one ended, where somebody should know. */
+  private tellLastEnd(): void {
+    const { lastEnd, size } = this.suspects;
+    const { running, wasClean, problem } = lastEnd;
+    if (problem !== '') this.log.warn(`should this agent die, nobody will know what of: ${problem}`);
+    if (!wasClean) this.records.note({ event: 'agent-died', running: running.slice(0, RUNNING_TOLD_MAX) });
+    if (running.length > 0) {
+      this.log.warn(
+        `the agent before this one died while it ran: ${running.slice(0, RUNNING_TOLD_MAX).join(', ')}`,
+      );
+    }
+    if (size > 0)
+      this.log.warn(`commands are refused because an agent died while it ran them (${size}): --forgive`);
   }
 
   private joinOne(to: Endpoint, replays: boolean): Promise<string | undefined> {
@@ -330,54 +369,9 @@ export class Agent {
   }
 }
 
-/**
- * The commands of before the start that could still be in time. One was issued at most a clock skew after its record,
- * and is accepted until its time to live and another skew are over.
- */
-function rememberedCommands(audit: AuditLog, policies: PolicyHolder, unixMs: number): ReplayCache {
-  const replay = new ReplayCache();
-  const policy = policies.current;
-  if (policy === undefined) return replay;
-  // What others have approved is valid for longer.
-  const windowMs = (policy.maxTtlApprovedSeconds + 2 * policy.clockSkewSeconds) * 1000;
-  for (const id of audit.recentRequestIds(unixMs - windowMs)) {
-    // Full is safe: a full cache refuses every command until the first of these is over.
-    if (replay.full) break;
-    replay.remember(id, unixMs + windowMs);
-  }
-  return replay;
-}
-
 function openSnapshot(config: AgentConfig, log: Log, memberClock: () => number): SnapshotFile | undefined {
   const { snapshotFile, rejoinAfterLeave: rejoins } = config.serf;
   return snapshotFile === undefined
     ? undefined
     : SnapshotFile.open(snapshotFile, { rejoins, log, memberClock });
-}
-
-function keyringOf({ encryptKey, serf }: AgentConfig): Keyring | undefined {
-  if (serf.keyringFile !== undefined) return loadKeyring(serf.keyringFile);
-  return encryptKey === undefined ? undefined : new Keyring([parseClusterKey(encryptKey)]);
-}
-
-function serfConfig(config: AgentConfig, port: number): SerfConfig {
-  const host = config.advertise?.host ?? config.bind.host;
-  const addr = ipBytes(host);
-  if (addr === undefined) {
-    throw new FanoutError('CONFIG', `"${host}" is not an IP address`, {
-      hint: 'Give --bind an address of this machine.',
-    });
-  }
-  return {
-    name: config.node,
-    addr,
-    port: config.advertise?.port ?? port,
-    tags: config.tags,
-    profile: config.profile,
-    compression: config.compression,
-    protocol: config.protocol,
-    timings: config.timings,
-    keyring: keyringOf(config),
-    matches: matchesExpression,
-  };
 }

@@ -38,11 +38,13 @@ export interface AgentConfig {
   readonly auditSyslog: boolean;
   /** Joined through at the start, or the agent stops. */
   readonly join: readonly string[];
+  /** Whether commands may run again that ran when an agent died. */
+  readonly forgive: boolean;
+  readonly handlers: HandlerSettings;
   readonly retryJoin: RetryJoinConfig;
   readonly discovery: DiscoveryConfig | undefined;
   readonly log: LogConfig;
   readonly signals: SignalConfig;
-  readonly handlers: HandlerSettings;
   readonly serf: SerfSettings;
 }
 
@@ -76,9 +78,8 @@ export interface SignalConfig {
 
 /** What an agent runs for events and queries, and for signed commands that name a handler. */
 export interface HandlerSettings {
-  /** Of `--event-handler`, as they were said. */
+  /** Of `--event-handler`, as they were written. */
   readonly texts: readonly string[];
-  /** The same, read. */
   readonly lines: readonly HandlerLine[];
   /** What is to be said about them at the start. */
   readonly warnings: readonly string[];

@@ -4,10 +4,11 @@ import type { Millis } from '../lib/time.ts';
 import type { Policy } from '../policy/policy.ts';
 import { decideUnsigned } from '../policy/queries.ts';
 import { assignmentsIn, handlerForQuery } from '../runtime/command-source.ts';
-import type { SandboxAvailability } from '../runtime/command-spec.ts';
+import type { Abilities } from '../runtime/ground.ts';
 import type { LoadedHandler } from '../runtime/handler-folder.ts';
 import { Lanes } from '../runtime/lanes.ts';
 import { type RunningCommand, startCommand } from '../runtime/process.ts';
+import { RateLimiter } from '../runtime/rate-limiter.ts';
 import { commandVerdict, type RunVerdict } from '../runtime/verdict.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import type { HandlerSelf } from '../serf/handler-input.ts';
@@ -23,7 +24,7 @@ type Query = Extract<SerfEvent, { kind: 'query' }>;
 export interface HandlerQueriesParts {
   readonly policy: () => Policy | undefined;
   readonly handlers: () => ReadonlyMap<string, LoadedHandler>;
-  readonly sandboxes: () => readonly SandboxAvailability[];
+  readonly abilities: () => Abilities;
   readonly hidePaths: readonly string[];
   readonly self: () => HandlerSelf;
   /** Throws DecodeError when the answer is too long. */
@@ -42,9 +43,11 @@ export class HandlerQueries {
   private readonly parts: HandlerQueriesParts;
   private readonly lanes = new Lanes(BOUNDS);
   private readonly running = new Map<RunningCommand, string>();
+  private readonly rates: RateLimiter;
 
   constructor(parts: HandlerQueriesParts) {
     this.parts = parts;
+    this.rates = new RateLimiter(parts.now);
   }
 
   event(event: SerfEvent): void {
@@ -72,6 +75,7 @@ export class HandlerQueries {
       count('handler-query-refused');
       return log.debug(`the query '${query.name}' is not answered: ${verdict}`);
     }
+    this.rates.take(verdict.rule, verdict.rate);
     let answer: Uint8Array = EMPTY;
     const command = startCommand(verdict.spec, (stream, chunk) => {
       if (stream === 'stdout' && answer.length <= ANSWER_BYTES_MAX) answer = concatBytes(answer, chunk);
@@ -93,7 +97,7 @@ export class HandlerQueries {
 
   /** What is to be run, or why nothing is. */
   private verdict(handler: string, policy: Policy, query: QueryMessage, leftMs: Millis): RunVerdict | string {
-    const { handlers, sandboxes, hidePaths, self, unixMs } = this.parts;
+    const { handlers, abilities, hidePaths, self, unixMs } = this.parts;
     const { name: node, tags } = self();
     const decision = decideUnsigned(policy, { query: query.name, node, tags }, unixMs());
     if (decision === undefined) return 'the policy does not name it, or only for signed questions';
@@ -104,7 +108,14 @@ export class HandlerQueries {
     const running = (rule: string): number => [...this.running.values()].filter((one) => one === rule).length;
     const verdict = commandVerdict(
       { decision, argv, timeoutMs: leftMs },
-      { sandboxes: sandboxes(), running, hidePaths },
+      {
+        ...abilities(),
+        running,
+        waitMs: (rule, rate) => this.rates.waitMs(rule, rate),
+        // What killed an agent is remembered of signed commands, which are in its audit log.
+        suspectSince: () => undefined,
+        hidePaths,
+      },
       { handlers: handlers(), script: () => undefined },
     );
     return verdict.kind === 'run' ? verdict : verdict.reason;

@@ -2,8 +2,8 @@ import { toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { mayAnyoneAsk } from '../policy/queries.ts';
 import type { Offers } from '../runtime/command-source.ts';
-import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import type { AnsweredAdmission } from '../runtime/gate.ts';
+import type { Abilities } from '../runtime/ground.ts';
 import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import type { HandlerLine } from '../runtime/handler-line.ts';
 import type { SerfEvent } from '../serf/events.ts';
@@ -28,11 +28,11 @@ export class Handlers {
     config: AgentConfig;
     driver: SerfDriver;
     policies: PolicyHolder;
-    sandboxes: readonly SandboxAvailability[];
+    abilities: () => Abilities;
     loaded: ReadonlyMap<string, LoadedHandler>;
     log: Log;
   }) {
-    const { config, driver, policies, sandboxes, loaded, log } = parts;
+    const { config, driver, policies, abilities, loaded, log } = parts;
     const answering = {
       self: () => ({ name: config.node, tags: driver.serf.localTags }),
       respond: (query: QueryMessage, payload: Uint8Array) =>
@@ -58,7 +58,7 @@ export class Handlers {
       ...answering,
       policy: () => policies.current,
       handlers: () => this.loaded,
-      sandboxes: () => sandboxes,
+      abilities,
       hidePaths: [config.dataDir],
     });
     this.lines.announce();

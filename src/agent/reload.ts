@@ -31,7 +31,7 @@ export function reload(parts: ReloadParts, before: Said): Said {
   agent.reloadPolicy();
   try {
     const { said, warnings } = parts.load();
-    const { lines, warnings: aboutHandlers } = handlerSettings(said);
+    const { lines, warnings: doubts } = handlerSettings(said);
     const tags = saidTags(said);
     // Serf empties a tags file here. What was changed on the running agent is what the file is for.
     if (said.tags_file === undefined && !areSame(tags, agent.driver.serf.localTags)) agent.changeTags(tags);
@@ -41,7 +41,7 @@ export function reload(parts: ReloadParts, before: Said): Said {
       leaveOnTerminate: said.leave_on_terminate ?? false,
       skipLeaveOnInterrupt: said.skip_leave_on_interrupt ?? false,
     };
-    for (const warning of [...warnings, ...aboutHandlers]) log.warn(warning);
+    for (const warning of [...warnings, ...doubts]) log.warn(warning);
     const waiting = changedAtStartOnly(before, said);
     if (waiting.length > 0) log.warn(`changed, and in force from the next start on: ${waiting.join(', ')}`);
     log.info('configuration reloaded');

@@ -6,10 +6,17 @@ import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
 import type { Offers } from '../runtime/command-source.ts';
-import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
+import type { Abilities } from '../runtime/ground.ts';
 import { Job, type JobContext, type LastWord } from '../runtime/job.ts';
-import { confirmVerdict, type RunVerdict, type Verdict, verdictFor } from '../runtime/verdict.ts';
+import { RateLimiter } from '../runtime/rate-limiter.ts';
+import {
+  confirmVerdict,
+  type Machine,
+  type RunVerdict,
+  type Verdict,
+  verdictFor,
+} from '../runtime/verdict.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import { readEnvelope, referenceIn } from './envelope-carrier.ts';
 import { encodePurpose } from './fanout-stream.ts';
@@ -42,7 +49,9 @@ interface Waiting {
 export class Responder {
   private readonly driver: SerfDriver;
   private readonly gate: Gate;
-  private readonly sandboxes: () => readonly SandboxAvailability[];
+  private readonly abilities: () => Abilities;
+  private readonly suspectSince: Machine['suspectSince'];
+  private readonly rates = new RateLimiter(() => performance.now());
   private readonly hidePaths: readonly string[];
   private readonly offers: (admission: AnsweredAdmission) => Offers;
   private readonly context: JobContext;
@@ -56,7 +65,8 @@ export class Responder {
   constructor(parts: {
     driver: SerfDriver;
     gate: Gate;
-    sandboxes: () => readonly SandboxAvailability[];
+    abilities: () => Abilities;
+    suspectSince: Machine['suspectSince'];
     hidePaths: readonly string[];
     offers: (admission: AnsweredAdmission) => Offers;
     context: JobContext;
@@ -64,7 +74,8 @@ export class Responder {
   }) {
     this.driver = parts.driver;
     this.gate = parts.gate;
-    this.sandboxes = parts.sandboxes;
+    this.abilities = parts.abilities;
+    this.suspectSince = parts.suspectSince;
     this.hidePaths = parts.hidePaths;
     this.offers = parts.offers;
     this.context = parts.context;
@@ -115,8 +126,10 @@ export class Responder {
 
   private verdict(admission: AnsweredAdmission): Verdict {
     return verdictFor(admission, {
-      sandboxes: this.sandboxes(),
+      ...this.abilities(),
       running: (rule) => this.running.get(rule) ?? 0,
+      waitMs: (rule, rate) => this.rates.waitMs(rule, rate),
+      suspectSince: this.suspectSince,
       hidePaths: this.hidePaths,
       offers: this.offers,
     });
@@ -152,6 +165,7 @@ export class Responder {
       if (verdict.kind === 'run') {
         taken = verdict.rule;
         this.count(taken, 1);
+        this.rates.take(taken, verdict.rate);
       }
       return { admission: now, verdict };
     };

@@ -1,7 +1,7 @@
 import { FanoutError } from '../lib/errors.ts';
 import { EVERYBODY } from '../policy/selector.ts';
 import { type KeyChange, keyChangeArgv } from '../serf/key-queries.ts';
-import { newRunId, openAsker, prepareRequest } from './launch.ts';
+import { type AskerOptions, newRunId, openAsker, prepareRequest } from './launch.ts';
 
 /** How long a signed change may travel. */
 const TTL_SECONDS = 60;
@@ -16,10 +16,11 @@ export type KeyApproval =
 /**
  * Signs a change of the cluster's keys: the operation and the fingerprint of the key, never the key. Without a key of the
  * operator, or an environment, there is nothing to sign with or for, and members whose policy asks for it will refuse.
- * Throws FanoutError when a key was named and cannot be used, and AGENT_UNREACHABLE.
+ * Throws FanoutError when a key was named and cannot be used, INTEGRITY for a signature that does not hold, and
+ * AGENT_UNREACHABLE.
  */
 export async function approveKeyChange(
-  options: { readonly rpcAddr?: string | undefined; readonly identity?: string | undefined },
+  options: AskerOptions,
   operation: KeyChange['operation'],
   key: Uint8Array,
 ): Promise<KeyApproval> {
@@ -28,10 +29,13 @@ export async function approveKeyChange(
     asker.client.close();
     const argv = keyChangeArgv(operation, key);
     const request = { selector: EVERYBODY, argv, timeoutMs: TIMEOUT_MS };
-    return { envelope: prepareRequest(asker, request, newRunId(), TTL_SECONDS).envelope };
+    const { envelope } = await prepareRequest(asker, request, newRunId(), TTL_SECONDS);
+    return { envelope };
   } catch (error) {
     if (!(error instanceof FanoutError)) throw error;
-    if (options.identity !== undefined || error.code === 'AGENT_UNREACHABLE') throw error;
+    // An ssh-agent that lies is no reason to go on without a signature.
+    const isGrave = error.code === 'AGENT_UNREACHABLE' || error.code === 'INTEGRITY';
+    if (options.identity !== undefined || isGrave) throw error;
     return { envelope: undefined, reason: error.message };
   }
 }

@@ -136,10 +136,10 @@ export class RunSession {
     for (const { name, state } of this.state.targets.values()) if (isFinal(state)) this.answers.close(name);
   }
 
-  /** Takes a stream that claims to be a node's answer. */
-  answer(stream: ByteStream, early: Uint8Array): void {
+  /** Takes a stream that claims to be the answer of the node `claimed`. */
+  answer(stream: ByteStream, early: Uint8Array, claimed: string): void {
     if (this.state.phase === 'ended') return stream.destroy();
-    this.answers.take(stream, early);
+    this.answers.take(stream, early, claimed);
   }
 
   private holdingFor(options: RunSessionOptions): Holding | undefined {
@@ -193,10 +193,16 @@ export class RunSession {
         this.apply({ kind: 'failed', node, reason: frame.reason, hint: frame.hint });
         break;
       case 'end': {
-        const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = frame;
+        const { code, signal, cause, limit, durationMs, stdoutBytes, stderrBytes } = frame;
         const auditProblem = this.options.onSignedEnd?.(node, frame) ?? '';
         const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
-        this.apply({ kind: 'ended', node, ...facts, ...(auditProblem === '' ? {} : { auditProblem }) });
+        this.apply({
+          kind: 'ended',
+          node,
+          ...facts,
+          ...(limit === undefined ? {} : { limit }),
+          ...(auditProblem === '' ? {} : { auditProblem }),
+        });
         break;
       }
     }

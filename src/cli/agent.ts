@@ -13,6 +13,7 @@ import { Syslog } from '../agent/syslog.ts';
 import { dataDir } from '../asker/paths.ts';
 import { formatEndpoint } from '../lib/net-address.ts';
 import { type ControlAddress, formatControlAddress } from '../net/control-address.ts';
+import { checkAgent } from './agent-check.ts';
 import { saidByFlags } from './agent-flags.ts';
 import { untilTold } from './agent-signals.ts';
 import { showConfig } from './check-config.ts';
@@ -22,6 +23,9 @@ export interface AgentOptions extends Readonly<Record<string, unknown>> {
   /** Files and folders of --config-file and --config-dir, in their order. */
   readonly configFile?: readonly string[];
   readonly checkConfig?: boolean;
+  /** Says what the machine can give, and starts nothing. */
+  readonly check?: boolean;
+  readonly forgive?: boolean;
 }
 
 /** `fanout agent`: runs an agent until it is told to stop. */
@@ -29,8 +33,10 @@ export async function agent(options: AgentOptions): Promise<number> {
   const flags = saidByFlags(options, process.env);
   const load = (): LoadedSettings => loadSettings(options.configFile ?? [], flags);
   const loaded = load();
-  const config = await resolveConfig(loaded.said, { hostName: hostname(), dataDir });
+  const { forgive = false } = options;
+  const config = await resolveConfig(loaded.said, { hostName: hostname(), dataDir, forgive });
   if (options.checkConfig === true) return showConfig(config, loaded);
+  if (options.check === true) return checkAgent(config);
   // An agent idles for months. V8's optimising compiler would keep five megabytes of every machine's memory for it, and
   // what costs time here (ciphers, hashes, the kernel) is not JavaScript: output streams as fast without it.
   setFlagsFromString('--no-opt');
@@ -40,6 +46,7 @@ export async function agent(options: AgentOptions): Promise<number> {
   const watch = new LogWatch();
   const { log, syslog } = openLog(config, live, watch);
   for (const warning of [...loaded.warnings, ...controlWarnings(config.control)]) log.warn(warning);
+  if (options.encrypt !== undefined) hideKey(log);
   try {
     const running = await Agent.start(config, log, watch);
     try {
@@ -105,6 +112,13 @@ function controlWarnings(control: ControlAddress): string[] {
   return [
     `whoever reaches ${at} can make this agent leave, change its tags and ask its cluster: use a unix socket`,
   ];
+}
+
+/** Serf takes the key on its command line, so people will; from there every user of the machine could read it. */
+function hideKey(log: Log): void {
+  // Takes the place of the arguments in /proc, where everybody can read them.
+  process.title = 'fanout agent';
+  log.warn('--encrypt shows the cluster key to whoever lists processes at the start: use --encrypt-file');
 }
 
 function announce(running: Agent, config: AgentConfig, control: string): void {

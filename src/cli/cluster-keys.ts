@@ -6,6 +6,7 @@ import { naturalOrder } from '../lib/natural-order.ts';
 import { safeJson, sanitiseText } from '../lib/sanitise.ts';
 import { parseClusterKey } from '../memberlist/keyring.ts';
 import type { KeyReply } from '../rpc/keys.ts';
+import { personHere } from './passphrase-terminal.ts';
 import { formatTable } from './table.ts';
 import { type AgentOptions, withAgent } from './with-agent.ts';
 
@@ -48,7 +49,7 @@ export async function clusterKeys(options: ClusterKeysOptions): Promise<number> 
 
 async function change(operation: Operation, source: string, options: ClusterKeysOptions): Promise<number> {
   const text = await keyText(source);
-  const approval = await approveKeyChange(options, operation, parseClusterKey(text));
+  const approval = await approveKeyChange({ ...options, ...personHere() }, operation, parseClusterKey(text));
   const [doing, done, failed] = WORDS[operation];
   say(options, `==> ${doing}`);
   const command = `${operation}-key` as const;

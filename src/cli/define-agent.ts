@@ -12,7 +12,13 @@ export function defineAgent(program: Command, done: Done): void {
 out the commands that its policy allows. Settings come from configuration files (JSON or YAML,
 Serf's keys and more: docs/agent.md) and from flags, which count more. Serf's own flags, with
 one dash, work too. SIGHUP reads configuration and policy again (a bad one is reported and the
-old one stays in force), SIGINT leaves the cluster, SIGTERM stops at once.`,
+old one stays in force), SIGINT leaves the cluster, SIGTERM stops at once.
+
+With --check: which sandboxes and limits this machine can give, why not the others and how to get
+them, and whether each rule of the policy can run here. Exit status 0 when every rule can, else 4.
+
+A command that ran when an agent of this node died is refused, by the same rule, until a start
+with --forgive.`,
   );
   // One list for both, because their order together says which file counts more.
   const paths: string[] = [];
@@ -34,6 +40,11 @@ old one stays in force), SIGINT leaves the cluster, SIGTERM stops at once.`,
     '--check-config',
     'check everything, print what would be in force without secrets, and exit',
   );
+  command.option(
+    '--check',
+    'say what this machine can give to commands and which rules can run; start nothing',
+  );
+  command.option('--forgive', 'let commands run again that ran when an agent of this node died');
   for (const option of settingOptions()) command.addOption(option);
   command.action((options) => {
     const config = paths.length === 0 ? {} : { configFile: paths };

@@ -97,7 +97,10 @@ export function withOutput(command: Command): Command {
 }
 
 export function identityOption(): Option {
-  return new Option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)");
+  return new Option(
+    '-i, --identity <file>',
+    'your key, or the .pub of one in ssh-agent (see "operator show")',
+  );
 }
 
 export function timeoutOption(): Option {

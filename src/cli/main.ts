@@ -29,14 +29,16 @@ ${Object.entries(EXIT_CODES)
 Environment:
   FANOUT_RPC_ADDR    the agent to talk to (default: SERF_RPC_ADDR, or its unix socket on this machine)
   FANOUT_RPC_AUTH    a file with the key of an agent that asks for one (default: the key in SERF_RPC_AUTH)
-  FANOUT_IDENTITY    the operator's key file (default: ~/.config/fanout/operator.key)
+  FANOUT_IDENTITY    your key file, or the .pub file of a key in ssh-agent, as -i
+  SSH_AUTH_SOCK      the ssh-agent that may hold your key
   NO_COLOR           no colours, whatever the terminal can do
 
 Files:
-  ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"
-  ~/.config/fanout/known_nodes      the node keys that you have met, as ssh's known_hosts
+  ~/.config/fanout/operator.key     your key (0600), of "fanout operator keygen"; without it,
+                                    ~/.ssh/id_ed25519, then ssh-agent ("fanout operator show")
+  ~/.config/fanout/known_nodes      the node keys that you have met ("fanout known-nodes")
   ~/.config/fanout/selections.yaml  saved selections
-  ~/.config/fanout/config.yaml      settings: "audit: { onFailure: refuse }" or warn
+  ~/.config/fanout/config.yaml      settings: "identity: ~/.ssh/work.pub", "audit: ..."
   ~/.local/state/fanout/            audit log, history, records of the last runs, yours alone
 
 "fanout help COMMAND" tells more about each command.`;
@@ -48,6 +50,7 @@ const cluster = async (): Promise<Define> => (await import('./define-cluster.ts'
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
 const serf = async (): Promise<Define> => (await import('./define-serf.ts')).defineSerf;
 const handlers = async (): Promise<Define> => (await import('./define-handlers.ts')).defineHandlers;
+const policies = async (): Promise<Define> => (await import('./define-policy.ts')).definePolicy;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
@@ -72,7 +75,8 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   version: serf,
   keygen: keys,
   operator: keys,
-  policy: keys,
+  'known-nodes': keys,
+  policy: policies,
   run: handlers,
   handlers,
   plan: records,
@@ -107,7 +111,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const all = [agent, cluster, serf, keys, records, approvals, audit, handlers];
+    const all = [agent, cluster, serf, keys, policies, records, approvals, audit, handlers];
     const parts = part === undefined ? all : [part];
     for (const load of parts) (await load())(program, done, rest);
     withRpcAuth(program);

@@ -16,6 +16,7 @@ import { maxRemoteCode } from '../run/remote-code.ts';
 import type { RolloutPlan } from '../run/rollout.ts';
 import { argvOf } from './command-words.ts';
 import { confirmByCount } from './confirm.ts';
+import { personHere } from './passphrase-terminal.ts';
 import { durationOf, outputOptionsOf, type RunOptions, rolloutOf, selectionOf } from './run-flags.ts';
 import { StandardSink } from './standard-sink.ts';
 import { isInteractive, terminals } from './terminals.ts';
@@ -41,7 +42,7 @@ export async function run(request: {
     const { plan } = await import('./plan.ts');
     return plan(request);
   }
-  const asker = await openAsker(options);
+  const asker = await openAsker({ ...options, ...personHere() });
   try {
     const targets = targetsOf(selector, await asker.client.members());
     const output = outputOptionsOf(options);

@@ -5,6 +5,7 @@ import { type DroppedRecords, FILES_KEPT, rotate, rotatedFiles } from './audit-f
 import {
   type AuditFields,
   type AuditHead,
+  type AuditLine,
   CHAIN_START,
   type ChainEnd,
   CONTINUED,
@@ -136,6 +137,15 @@ export class AuditLog {
     if (!isOld && isCut) throw tooShort(this.path, seq);
     if (!isOld && seq !== 0) throw damaged(this.path, `the records up to number ${seq} were removed`);
     return ids;
+  }
+
+  /** The records as they are in the files, the last one first, up to the first line that is none. */
+  *newestFirst(): Generator<AuditLine> {
+    for (const bytes of this.linesFromEnd()) {
+      const line = bytes === TOO_LONG ? undefined : parseAuditLine(bytes);
+      if (line === undefined) return;
+      yield line;
+    }
   }
 
   /** Closes the file, with everything on the disk. The log must not be used any more. */

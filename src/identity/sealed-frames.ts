@@ -14,14 +14,16 @@ const NAME_BYTES_MAX = 256;
 const TEXT_BYTES_MAX = 4096;
 
 /** Why a command is over. */
-type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cancelled';
-const END_CAUSES: readonly EndCause[] = ['exit', 'timeout', 'output-limit', 'cancelled'];
+const END_CAUSES = ['exit', 'timeout', 'output-limit', 'cpu-limit', 'memory-limit', 'cancelled'] as const;
+type EndCause = (typeof END_CAUSES)[number];
 
 /** How a command ended, as the node's runner knows it. */
 export interface EndSummary {
   readonly code: number | null;
   readonly signal: string | null;
   readonly cause: EndCause;
+  /** What the policy gave it of what it used too much of: bytes of output or memory, milliseconds of processor time. */
+  readonly limit?: number;
   readonly durationMs: number;
   /** Bytes that the command wrote: at least those that were sent, more when a limit cut them. */
   readonly stdoutBytes: number;
@@ -102,7 +104,7 @@ export function encodeNodeFrame(frame: NodeFrame): { kind: number; body: Uint8Ar
       return { kind, body: encodeRpc([text(frame.reason), text(frame.hint)]) };
     case 'end': {
       const { code, signal, cause, durationMs, stdoutBytes, stderrBytes, outputHash, signature } = frame;
-      const counts = [durationMs, stdoutBytes, stderrBytes];
+      const counts = [frame.limit ?? null, durationMs, stdoutBytes, stderrBytes];
       const head = headTuple(frame.auditHead);
       return { kind, body: encodeRpc([code, signal, cause, ...counts, outputHash, ...head, signature]) };
     }
@@ -153,12 +155,17 @@ export function decodeNodeFrame(plaintext: Uint8Array): NodeFrame {
 }
 
 function decodeEnd(body: Uint8Array): NodeFrame {
-  const tuple = TupleReader.of(decodeWhole(body), 'end', 10);
+  const tuple = TupleReader.of(decodeWhole(body), 'end', 11);
+  const code = tuple.integerOrNull('exit code', 0, 255);
+  const signal = tuple.textOrNull('signal', 1, NAME_BYTES_MAX);
+  const cause = asCause(tuple.text('cause', 1, NAME_BYTES_MAX));
+  const limit = tuple.integerOrNull('limit', 0, Number.MAX_SAFE_INTEGER);
   return {
     kind: 'end',
-    code: tuple.integerOrNull('exit code', 0, 255),
-    signal: tuple.textOrNull('signal', 1, NAME_BYTES_MAX),
-    cause: asCause(tuple.text('cause', 1, NAME_BYTES_MAX)),
+    code,
+    signal,
+    cause,
+    ...(limit === null ? {} : { limit }),
     durationMs: tuple.integer('duration', 0, Number.MAX_SAFE_INTEGER),
     stdoutBytes: tuple.integer('stdout bytes', 0, Number.MAX_SAFE_INTEGER),
     stderrBytes: tuple.integer('stderr bytes', 0, Number.MAX_SAFE_INTEGER),

@@ -100,8 +100,8 @@ function helloPreimage(hello: {
 }
 
 function endPreimage(requestId: Uint8Array, node: string, end: Omit<End, 'signature' | 'kind'>): Uint8Array {
-  const { code, signal, cause, stdoutBytes, stderrBytes, outputHash, auditHead } = end;
-  const outcome = [code, signal, cause, stdoutBytes, stderrBytes, outputHash, ...headTuple(auditHead)];
+  const { code, signal, cause, limit = null, stdoutBytes, stderrBytes, outputHash, auditHead } = end;
+  const outcome = [code, signal, cause, limit, stdoutBytes, stderrBytes, outputHash, ...headTuple(auditHead)];
   return sshsigPreimage(NAMESPACES.nodeEnd, encodeRpc([requestId, node, ...outcome]));
 }
 
@@ -164,11 +164,11 @@ export class NodeChannel {
   sealEnd(summary: EndSummary, auditHead: AuditHead | null = null): Uint8Array {
     this.advance('end');
     const { bytes } = this.output;
-    const { code, signal, cause, stdoutBytes, stderrBytes } = summary;
+    const { stdoutBytes, stderrBytes } = summary;
     assert(stdoutBytes >= bytes.stdout && stderrBytes >= bytes.stderr, 'a command wrote what was sent of it');
     const outputHash = this.endOutput();
     const durationMs = Math.max(0, Math.round(summary.durationMs));
-    const end = { code, signal, cause, durationMs, stdoutBytes, stderrBytes, outputHash, auditHead };
+    const end = { ...summary, durationMs, outputHash, auditHead };
     const { nodeKey, requestId, nodeName } = this.options;
     const signature = nodeKey.sign(endPreimage(requestId, nodeName, end));
     const { kind, body } = encodeNodeFrame({ kind: 'end', ...end, signature });

@@ -29,6 +29,8 @@ export type Decision =
       readonly surroundings: Surroundings;
       /** Those whose approval the rule asked for. Empty when it asks for none. */
       readonly approvedBy: readonly string[];
+      /** The rule's sentence about the risk that it takes, for explanations and the audit log. */
+      readonly dangerous: string | undefined;
     }
   | {
       readonly effect: 'deny';
@@ -119,6 +121,7 @@ function allow(
     isDenied,
     surroundings: rule.surroundings,
     approvedBy: countedApprovers(policy, rule, request),
+    dangerous: rule.dangerous,
   };
 }
 

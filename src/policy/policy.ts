@@ -115,7 +115,7 @@ export interface AllowRule {
   readonly commands: readonly AllowedCommand[];
   readonly surroundings: Surroundings;
   readonly approvals: ApprovalNeed | undefined;
-  /** Why the author takes the risk that the lint sees in this rule. */
+  /** Why the author takes the risk that the lint sees in this rule, or in the defaults that it takes. */
   readonly dangerous: string | undefined;
 }
 

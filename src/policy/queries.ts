@@ -70,6 +70,7 @@ export function allowedQuery(
     isDenied,
     surroundings,
     approvedBy: [],
+    dangerous: undefined,
   };
 }
 

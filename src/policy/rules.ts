@@ -62,8 +62,15 @@ function compileAllow(rule: AllowRuleText, defaults: PolicyText['defaults'], pla
     }),
     surroundings: compileSurroundings(rule, defaults, place),
     approvals: rule.approvals,
-    dangerous: rule.dangerous,
+    dangerous: rule.dangerous ?? inheritedSentence(rule, defaults),
   };
+}
+
+/** The sentence of the defaults, for a rule that takes its risk from there. */
+function inheritedSentence(rule: AllowRuleText, defaults: PolicyText['defaults']): string | undefined {
+  const isUnlocked = rule.sandbox?.profile === undefined && defaults?.sandbox?.profile?.includes('none');
+  const isRoot = rule.user === undefined && defaults?.user === 'root';
+  return isUnlocked === true || isRoot ? defaults?.dangerous : undefined;
 }
 
 function compileDeny(rule: DenyRuleText, place: Place): DenyRule {

@@ -35,6 +35,30 @@ const DEPTH_MAX = 12;
  */
 const UNREADABLE = /(?!\r?\n|\t)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
+/** A place in a text as people name it. */
+export interface Spot {
+  /** From 1. */
+  readonly line: number;
+  /** From 1, in UTF-16 units. */
+  readonly column: number;
+  /** The line, and a caret under the place. */
+  readonly excerpt: string;
+}
+
+/** An error about a place in a file. Its message is what it says, with file, line and excerpt around it. */
+export class SourceError extends FanoutError {
+  readonly spot: Spot;
+  readonly problem: string;
+
+  constructor(code: SourceKind['code'], file: string, spot: Spot, problem: string, hint: string | undefined) {
+    super(code, `${file}:${spot.line}: ${problem}\n${spot.excerpt}`, {
+      ...(hint === undefined ? {} : { hint }),
+    });
+    this.spot = spot;
+    this.problem = problem;
+  }
+}
+
 /**
  * A YAML text (JSON is YAML too), and for each of its values the place in the text. Only the part of YAML that reads the same to
  * everybody is taken: one document with text keys, each once; no alias, anchor, tag, merge key, directive or
@@ -57,7 +81,7 @@ export class YamlSource {
   }
 
   /** FanoutError about the value at `path` or its key, with line, excerpt and caret. */
-  error(path: YamlPath, message: string, options: { hint?: string; atKey?: boolean } = {}): FanoutError {
+  error(path: YamlPath, message: string, options: { hint?: string; atKey?: boolean } = {}): SourceError {
     return this.errorAt(this.offsetOf(path, options.atKey === true), message, options.hint);
   }
 
@@ -70,15 +94,22 @@ export class YamlSource {
     return 0;
   }
 
-  private errorAt(offset: number, message: string, hint: string | undefined): FanoutError {
+  /** Line, column and excerpt of the value at `path`, or of its key. */
+  spotOf(path: YamlPath, atKey = false): Spot {
+    return this.spotAt(this.offsetOf(path, atKey));
+  }
+
+  private errorAt(offset: number, message: string, hint: string | undefined): SourceError {
+    return new SourceError(this.kind.code, this.file, this.spotAt(offset), shown(message), hint);
+  }
+
+  private spotAt(offset: number): Spot {
     const start = this.text.lastIndexOf('\n', offset - 1) + 1;
     const end = this.text.indexOf('\n', offset);
     const line = this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
     const number = this.text.slice(0, start).split('\n').length;
-    const place = caretExcerpt(line, Math.min(offset - start, line.length));
-    return new FanoutError(this.kind.code, `${this.file}:${number}: ${shown(message)}\n${place}`, {
-      ...(hint === undefined ? {} : { hint }),
-    });
+    const column = Math.min(offset - start, line.length);
+    return { line: number, column: column + 1, excerpt: caretExcerpt(line, column) };
   }
 
   private read(): unknown {

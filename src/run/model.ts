@@ -1,5 +1,6 @@
 import { unreachable } from '../lib/assert.ts';
 import type { Millis } from '../lib/time.ts';
+import { overrunReason } from './overrun.ts';
 
 /** Where a target stands. All but the first four are final, and every target ends in exactly one of those. */
 export type TargetState =
@@ -30,7 +31,7 @@ export const FINAL_STATES = [
 ] as const satisfies readonly TargetState[];
 
 export type FinalState = (typeof FINAL_STATES)[number];
-type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cancelled';
+type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cpu-limit' | 'memory-limit' | 'cancelled';
 
 /** What is known of one target. `code` and `signal` are the command's; `durationMs` is the node's own measure. */
 export interface Target {
@@ -108,6 +109,8 @@ export type RunEvent =
       readonly code: number | null;
       readonly signal: string | null;
       readonly cause: EndCause;
+      /** Of a cause that names a limit: bytes, or milliseconds of the processor. */
+      readonly limit?: number;
       readonly durationMs: number;
       readonly stdoutBytes: number;
       readonly stderrBytes: number;
@@ -263,11 +266,8 @@ function ended(
     if (run.phase === 'running') return final(target, now, 'cancelled', 'killed by its own node', facts);
     return final(target, now, run.interrupted ? 'cancelled' : 'timed-out', 'killed', facts);
   }
-  const reason =
-    cause === 'output-limit'
-      ? 'killed: it wrote more than the policy allows; the output is cut'
-      : auditProblem;
-  return final(target, now, 'exited', reason, facts);
+  const overrun = overrunReason(event);
+  return final(target, now, 'exited', overrun === '' ? auditProblem : overrun, facts);
 }
 
 /** A member that fails or leaves ends a target only while no sealed stream says otherwise: gossip can be wrong about it. */

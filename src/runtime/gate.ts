@@ -71,6 +71,8 @@ export class Gate {
   private readonly context: GateContext;
   private window = { since: 0, count: 0, forgeries: new Map<string, number>() };
   private sweptAt = 0;
+  /** The latest moment at which commands were judged, and so the one by which some may have been forgotten. */
+  private latestMs = 0;
 
   constructor(context: GateContext) {
     this.context = context;
@@ -121,6 +123,7 @@ export class Gate {
       reason,
     });
     const { replay } = this.context;
+    this.latestMs = Math.max(this.latestMs, unixMs);
     this.sweep(unixMs);
     if (replay.full) return refused('replay-cache-full', '', 'too many commands at once on this node');
     // An id counts as seen only now that the signature held, so that a forger cannot burn it.
@@ -130,13 +133,13 @@ export class Gate {
     if (approvers === undefined) {
       return refused('approvals', '', 'an approval does not hold: it is not over this command');
     }
-    const behindMs = this.context.lastRecordUnixMs() - unixMs;
+    const behindMs = Math.max(this.context.lastRecordUnixMs(), this.latestMs) - unixMs;
     if (behindMs > policy.clockSkewSeconds * 1000) {
       const seconds = Math.round(behindMs / 1000);
       return refused(
         'clock',
         '',
-        `the clock of this node is ${seconds} s behind its own audit log: set it right`,
+        `the clock of this node is ${seconds} s behind what it was before: set it right`,
       );
     }
     const unfit = checkArgv(body.argv);

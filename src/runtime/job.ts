@@ -201,7 +201,7 @@ export class Job {
       const output = toHex(this.channel.endOutput());
       // Written before the end is sent, so that the asker's copy of the head holds the node to it.
       const head = audit.note(this.recordOf({ event: 'end', ...summary, output }));
-      if (!this.over) this.stream.write(this.channel.sealEnd(end, head));
+      if (!this.over) this.stream.write(this.channel.sealEnd(summary, head));
     }
     this.command = undefined;
     this.close();

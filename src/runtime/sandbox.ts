@@ -1,5 +1,6 @@
-import { existsSync, lstatSync, readlinkSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import type { CommandSpec, RunAs } from './command-spec.ts';
+import { canEnter } from './opened-paths.ts';
 
 /** Private /tmp of a command. The default of a tmpfs is half of the machine's memory. */
 const TMP_BYTES = '16777216';
@@ -29,14 +30,15 @@ export interface SandboxDescriptors {
  * - standard: look at the whole host, change nothing. Read-only root, the host's processes visible and out of reach,
  *   a private /tmp, no /run (where the sockets are), nothing of /root, /home and fanout itself.
  * - strict: a minimal system of /usr and a few files of /etc, its own process list.
+ *
+ * What the rule opens is there in both, at its own place.
  */
 export function sandboxArguments(spec: CommandSpec, descriptors: SandboxDescriptors): string[] {
   return [
     ...isolation(spec, descriptors),
     ...(spec.sandbox === 'strict' ? strictView(spec) : standardView(spec)),
-    // Somewhere that exists in every profile.
     '--chdir',
-    '/',
+    spec.cwd ?? '/',
     '--',
   ];
 }
@@ -95,10 +97,11 @@ function standardView(spec: CommandSpec): string[] {
     '/run',
     // resolv.conf is often a link into /run.
     ...(resolver === undefined ? [] : ['--ro-bind', resolver, resolver]),
+    ...covered.mounts,
+    ...opened(spec),
+    // After everything has been made in them.
     '--remount-ro',
     '/run',
-    ...covered.mounts,
-    ...ownFolder(spec),
     ...covered.seals,
   ];
 }
@@ -123,7 +126,7 @@ function strictView(spec: CommandSpec): string[] {
     TMP_BYTES,
     '--tmpfs',
     '/tmp',
-    ...ownFolder(spec),
+    ...opened(spec),
     // After everything has been made in it: the root itself is a file system in memory.
     '--remount-ro',
     '/',
@@ -137,8 +140,14 @@ function sameAsHost(path: string): string[] {
   return found.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
 }
 
-function ownFolder({ folder }: CommandSpec): string[] {
-  return folder === undefined ? [] : ['--ro-bind', folder, folder];
+/** What the rule opens, and the program's own folder. A socket can be connected to wherever it can be seen: read-only is enough. */
+function opened({ allowances, folder }: CommandSpec): string[] {
+  const { read = [], write = [], sockets = [] } = allowances ?? {};
+  const seen = folder === undefined ? [] : [folder];
+  return [
+    ...[...read, ...sockets, ...seen].flatMap((path) => ['--ro-bind', path, path]),
+    ...write.flatMap((path) => ['--bind', path, path]),
+  ];
 }
 
 /** Puts something empty over each path that exists. The seals make it read-only, when all is in it that shall be. */
@@ -178,13 +187,6 @@ function coverPlace(path: string, user: RunAs | undefined): string | undefined {
     if (user !== undefined && !canEnter(statSync(above), user)) return above;
   }
   return real;
-}
-
-function canEnter(directory: Stats, user: RunAs): boolean {
-  if (directory.uid === user.uid) return (directory.mode & 0o100) !== 0;
-  if (directory.gid === user.gid || user.groups.includes(directory.gid))
-    return (directory.mode & 0o010) !== 0;
-  return (directory.mode & 0o001) !== 0;
 }
 
 /** The real resolv.conf where it lies in /run. */

@@ -255,6 +255,16 @@ describe('an agent told by files', () => {
     ['a file that is not there', ['-config-file=/nowhere.json'], /no such file/],
     ['a name that is none', ['-config-file=NAME', '-node=a_b'], /a_b/],
     ['discovery of neither family', ['-discover=x', '-mdns-disable-ipv4', '-mdns-disable-ipv6'], /exclude/],
+    [
+      'an event handler that is a shell',
+      ['-event-handler=query:ssh=/bin/sh'],
+      /is a shell: whoever holds the cluster key/,
+    ],
+    [
+      'an event handler for what is no event',
+      ['-event-handler=foo=x.sh'],
+      /Invalid event script: Event 'foo' invoking 'x.sh'/,
+    ],
   ])('%s is found by --check-config, and by a start', async (_what, args, message) => {
     const made: Record<string, string> = {
       NAME: write('name.yaml', 'validate_node_names: true'),

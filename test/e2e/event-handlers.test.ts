@@ -1,3 +1,4 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
 import { eventually, FANOUT, freePort, runProgram } from '../support/processes.ts';
@@ -45,6 +46,25 @@ test('a filter that is none is refused in the words of Serf', async () => {
     2,
     expect.stringContaining("Invalid event script: Event 'foo' invoking 'bar'"),
   ]);
+});
+
+test('lines come from a configuration file too, and SIGHUP puts others in their place', async () => {
+  const file = `${cluster.dir}/agent.json`;
+  const write = (...lines: string[]): void => writeFileSync(file, JSON.stringify({ event_handlers: lines }));
+  const ran = (): string =>
+    existsSync(`${cluster.dir}/ran`) ? readFileSync(`${cluster.dir}/ran`, 'utf8') : '';
+  write(`member-join=cut -f1 >> ${cluster.dir}/ran`);
+  const started = await cluster.start({ name: 'a', args: ['--config-file', file] });
+  await eventually('its own join', () => ran() === 'a\n');
+  write('foo=bar');
+  started.child.kill('SIGHUP');
+  await eventually('the complaint', () => started.log().includes("Invalid event script: Event 'foo'"));
+  write(`member-update=echo updated >> ${cluster.dir}/ran`);
+  started.child.kill('SIGHUP');
+  await eventually('the new lines', () => started.log().includes('configuration reloaded'));
+  await cluster.start({ name: 'b', join: started.gossip });
+  await eventually('the other one', () => started.log().includes('member-join: b'));
+  expect(ran()).toBe('a\n');
 });
 
 describe.skipIf(!HAS_SERF)('a query of the real Serf', () => {

@@ -67,6 +67,8 @@ describe.skipIf(!IS_ROOT)('handlers of the nodes', () => {
   beforeAll(async () => {
     chmodSync(dir, 0o755);
     cpSync(shipped, dir, { recursive: true });
+    // A checkout may have come with a generous umask.
+    await runProgram('chmod', ['-R', 'go-w', dir]);
     add(
       'show',
       'query: shown\nparams:\n  text: { type: string, default: x }\n  file: { type: path, pattern: "/**", default: / }\ncommand: [./run, "{text}", "{file}"]\n',

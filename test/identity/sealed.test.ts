@@ -80,7 +80,8 @@ test('the end is signed by the node over request, name, outcome and output', () 
     .at(-1)!;
   if (end.kind !== 'end') throw new Error('no end');
   const { code, signal, cause, stdoutBytes, stderrBytes, outputHash, signature } = end;
-  const outcome = [requestId, 'web-1', code, signal, cause, stdoutBytes, stderrBytes, outputHash, 0, EMPTY];
+  const facts = [code, signal, cause, null, stdoutBytes, stderrBytes];
+  const outcome = [requestId, 'web-1', ...facts, outputHash, 0, EMPTY];
   const preimage = sshsigPreimage('fanout-node-v1', encodeRpc(outcome));
   expect(verifyEd25519(nodeKey.signPublic, preimage, signature)).toBe(true);
   const node = nodeChannel();

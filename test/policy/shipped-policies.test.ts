@@ -71,7 +71,13 @@ const POLICIES = [
 
 test('the folder has the three policies and a page about them', () => {
   const names = readdirSync(FOLDER).sort();
-  expect(names).toEqual(['README.md', 'development.yaml', 'production.yaml', 'staging.yaml']);
+  expect(names).toEqual([
+    'README.md',
+    'development.yaml',
+    'policy.schema.json',
+    'production.yaml',
+    'staging.yaml',
+  ]);
 });
 
 test('the policy on the page is a policy', () => {

@@ -250,7 +250,8 @@ describe('for any plan and any nodes', () => {
           if (plan.window > 0) expect(running).toBeLessThanOrEqual(plan.window);
         });
         expect(new Set(releases.map(({ name }) => name)).size).toBe(releases.length);
-        if (haltedAt !== undefined) expect(releases.every(({ at }) => at < haltedAt)).toBe(true);
+        // In the moment of the halt itself somebody may have gone just before it.
+        if (haltedAt !== undefined) expect(releases.every(({ at }) => at <= haltedAt)).toBe(true);
       }),
       { numRuns: 2000 },
     );

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -46,6 +47,8 @@ function handler(name: string, manifest: string, tests: string, script = ''): vo
 describe.skipIf(!has('standard'))('in the sandbox', () => {
   test('every shipped handler passes its own test', async () => {
     cpSync(join(ROOT, 'handlers'), join(dir, 'handlers'), { recursive: true });
+    // A checkout may have come with a generous umask.
+    spawnSync('chmod', ['-R', 'go-w', dir]);
     const handlers = loadHandlers(join(dir, 'handlers'));
     expect([...handlers.keys()]).toEqual([
       'disk',

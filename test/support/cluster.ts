@@ -72,7 +72,7 @@ export class TestCluster {
 environment: test
 operators:
   alice: { key: "${this.publicLine}", groups: [sre] }
-defaults: { ${defaults}, limits: { timeout: 30s, output: 1GiB, concurrency: 50 } }
+defaults: { ${defaults}, dangerous: tests, limits: { timeout: 30s, output: 1GiB, concurrency: 50 } }
 rules:
 ${rules}`,
     );

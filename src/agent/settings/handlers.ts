@@ -5,29 +5,28 @@ import { type HandlerLine, parseHandlerLine } from '../../runtime/handler-line.t
 import type { HandlerSettings } from '../config.ts';
 import type { Said } from './schema.ts';
 
-const TIMEOUT_MS: Millis = 5 * 60_000;
-
-/**
- * What was said about handlers, and what whoever starts the agent has to know about them. Throws FanoutError CONFIG for
- * a line that is none, and for one that would give everybody a shell.
- */
-export function handlerSettings(said: Said): HandlerSettings {
-  const texts = said.event_handlers ?? [];
-  const lines = texts.map(parseHandlerLine);
-  const warnings = lines.flatMap((line) => shellWarning(line, said.allow_shell_handler === true));
-  return {
-    texts,
-    lines,
-    warnings,
-    folder: said.handlers,
-    timeoutMs: said.handler_timeout ?? TIMEOUT_MS,
-    allowUnsignedQueries: said.allow_unsigned_queries ?? false,
-  };
-}
+const HANDLER_TIMEOUT_MS: Millis = 5 * 60_000;
 
 const SAFE_WAY =
   'Instead, let operators sign what they run: give the agent a --policy and ask with: fanout "uptime". For one ' +
   'fixed command, make it the script: --event-handler query:load=uptime';
+
+/**
+ * What was said about handlers, and what whoever starts the agent has to know about it. Throws FanoutError CONFIG for a
+ * line that is none, and for one that would give everybody a shell.
+ */
+export function handlerSettings(said: Said): HandlerSettings {
+  const texts = said.event_handlers ?? [];
+  const lines = texts.map(parseHandlerLine);
+  return {
+    texts,
+    lines,
+    warnings: lines.flatMap((line) => shellWarning(line, said.allow_shell_handler === true)),
+    folder: said.handlers,
+    timeoutMs: said.handler_timeout ?? HANDLER_TIMEOUT_MS,
+    allowUnsignedQueries: said.allow_unsigned_queries ?? false,
+  };
+}
 
 function shellWarning({ script }: HandlerLine, isAllowed: boolean): string[] {
   if (!isBareShell(script)) return [];

@@ -30,6 +30,8 @@ const PROFILES: Readonly<Record<'lan' | 'wan' | 'local', Profile>> = {
 export interface MachineDefaults {
   readonly hostName: string;
   readonly dataDir: (node: string) => string;
+  /** Asked for at this start alone, so it is no setting. */
+  readonly forgive: boolean;
 }
 
 /** Makes everything an agent needs of what was said. Looks names up and reads key and tags files. Throws FanoutError. */
@@ -74,6 +76,7 @@ export async function resolveConfig(said: Said, machine: MachineDefaults): Promi
       leaveOnTerminate: said.leave_on_terminate ?? false,
       skipLeaveOnInterrupt: said.skip_leave_on_interrupt ?? false,
     },
+    forgive: machine.forgive,
     handlers: handlerSettings(said),
     serf: serfSettings(said),
   };
