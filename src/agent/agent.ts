@@ -22,6 +22,7 @@ import { FANOUT_QUERY } from '../serf/query-book.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
 import { encodeTags } from '../serf/tags.ts';
 import { ABOUT_QUERY, answerAbout } from './about.ts';
+import { CoalescedEvents } from './coalesced-events.ts';
 import type { AgentConfig } from './config.ts';
 import { EnvelopeShelf } from './envelope-carrier.ts';
 import { decodePurpose } from './fanout-stream.ts';
@@ -54,6 +55,8 @@ export class Agent {
   readonly nodeKey: NodeKey;
   readonly keys: KeyKeeper;
   readonly handlers: Handlers;
+  /** What handlers and Serf's own tools hear of. */
+  readonly coalesced: CoalescedEvents;
   private readonly machine: MachineWatch;
   private readonly suspects: Suspects;
   /** Resolves when the agent has left the cluster. */
@@ -124,6 +127,8 @@ export class Agent {
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
     this.handlers = new Handlers({ ...parts, abilities: () => machine.abilities });
+    this.coalesced = new CoalescedEvents(driver);
+    this.coalesced.on((event) => this.handlers.event(event));
     this.responder = new Responder({
       driver,
       gate,
@@ -272,6 +277,7 @@ export class Agent {
     await Promise.all(this.closers.map((close) => close()));
     this.machine.stop();
     this.runs.endAll();
+    this.coalesced.stop();
     await this.handlers.stop();
     await this.responder.stop();
     await this.driver.close();
@@ -337,7 +343,7 @@ export class Agent {
     // It is between agents, and no operator's to answer.
     if (event.kind === 'query' && event.query.name === ABOUT_QUERY) return answerAbout(this, event.query);
     this.report(event);
-    this.handlers.event(event);
+    this.coalesced.event(event);
     for (const listener of this.listeners) listener(event);
   }
 

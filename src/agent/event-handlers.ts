@@ -225,12 +225,12 @@ class MemberTask implements Task {
   private readonly tell: (event: HandledEvent) => Promise<void>;
 
   constructor(
-    { event, member }: Extract<SerfEvent, { kind: 'member' }>,
+    { event, member, others = [] }: Extract<SerfEvent, { kind: 'member' }>,
     tell: (event: HandledEvent) => Promise<void>,
   ) {
     this.event = event;
     // The table changes it in place; the script is told of what was.
-    this.members = [{ ...member }];
+    this.members = [member, ...others].map((one) => ({ ...one }));
     this.tell = tell;
   }
 

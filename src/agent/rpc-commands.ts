@@ -73,7 +73,7 @@ export async function runCommand(request: CommandRequest, context: CommandContex
       context.streams.delete(request.stop);
       return reply('');
     case 'stream':
-      return streamEvents(request.type, context);
+      return streamEvents(request.type, request.isLive, context);
     case 'monitor':
       return monitorLog(request.logLevel, context);
     case 'respond':

@@ -9,21 +9,24 @@ import type { StreamedQueries } from './rpc-queries.ts';
 /** Streams of one connection. Serf's own command line opens two. */
 const STREAMS_MAX = 64;
 
-/** Serf's stream: events as they happen, those that the filter `type` lets through. */
-export function streamEvents(type: string, context: CommandContext): void {
+/**
+ * Serf's stream: those events that the filter `type` lets through; coalesced as Serf's agent does it, or, for who wants to
+ * see the cluster change, as they happen.
+ */
+export function streamEvents(type: string, isLive: boolean, context: CommandContext): void {
   const { agent, reply, offer, seq, streams, queries } = context;
   const passes = parseEventFilter(type);
   if (passes === undefined) return reply('Invalid event filter');
   if (streams.has(seq)) return reply('Stream with given sequence exists');
   if (streams.size >= STREAMS_MAX) return reply('Too many streams');
   reply('');
-  const unlisten = agent.onEvent((event) => {
+  const listen = (event: SerfEvent): void => {
     const filtered = filteredOf(event);
     if (filtered === undefined || !passes(filtered)) return;
     const record = recordOf(event, queries);
     if (record !== undefined) offer(encodeEventRecord(record));
-  });
-  streams.set(seq, unlisten);
+  };
+  streams.set(seq, isLive ? agent.onEvent(listen) : agent.coalesced.on(listen));
 }
 
 /** Serf's monitor: the recent lines of the log, then each as it is written. */
@@ -51,7 +54,7 @@ function filteredOf(event: SerfEvent): FilteredEvent | undefined {
 function recordOf(event: SerfEvent, queries: StreamedQueries): EventRecord | undefined {
   switch (event.kind) {
     case 'member':
-      return { event: event.event, members: [event.member] };
+      return { event: event.event, members: [event.member, ...(event.others ?? [])] };
     case 'user': {
       const { ltime, name, payload, coalesce } = event;
       return { event: 'user', ltime, name, payload: payload ?? EMPTY, coalesce };

@@ -49,6 +49,7 @@ Exit status 3 when there is none.`,
     'Joins the cluster through one or more of its members.',
   )
     .argument('<host:port...>', 'members to join through')
+    .option('--replay', 'tell of user events that were there before')
     .addOption(rpcOption())
     .action((addresses, options) =>
       done(import('./membership.ts').then(({ join }) => join(addresses, options))),

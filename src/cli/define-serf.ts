@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Done, formatOption, rpcOption, sub } from './define.ts';
+import { type Done, formatOption, repeat, rpcOption, sub } from './define.ts';
 
 /** Commands that Serf has too and that go to all members. */
 export function defineSerf(program: Command, done: Done): void {
@@ -33,4 +33,79 @@ coordinates: no packet is sent. Exit status 1 when the agent knows no coordinate
     .addOption(formatOption('text', 'json'))
     .addOption(rpcOption())
     .action((one, other, options) => done(import('./rtt.ts').then(({ rtt }) => rtt(one, other, options))));
+
+  sub(
+    program,
+    'event',
+    'fire a user event',
+    `Spreads a user event to all members: a name and a payload of 512 bytes at most, together. Agents that handle
+events of one name in short order may take only the last of them, unless it is fired with --no-coalesce.`,
+  )
+    .argument('<name>', 'its name')
+    .argument('[payload]', 'its payload')
+    .option('--coalesce', 'others of this name may stand in for it', true)
+    .option('--no-coalesce', 'none may')
+    .addOption(rpcOption())
+    .action((name, payload, options) => done(serf().then(({ event }) => event(name, payload, options))));
+
+  sub(
+    program,
+    'query',
+    'ask the cluster a query of Serf',
+    `Asks all members, or those that match, and prints who has the question and what they answer until the time is
+over. A query is not signed and runs nothing: members answer it with the handlers that they have for its name.`,
+  )
+    .argument('<name>', 'its name')
+    .argument('[payload]', 'its payload')
+    .option('--node <name>', 'only this member (repeat)', repeat)
+    .option('--tag <name=expression>', 'only members whose tag matches (repeat: all must hold)', repeat)
+    .option('--timeout <duration>', 'how long to wait for answers (default: by the size of the cluster)')
+    .option('--no-ack', 'members do not say that they have it')
+    .option('--relay-factor <n>', 'each answer comes over so many other members too', '0')
+    .addOption(formatOption('text', 'json'))
+    .addOption(rpcOption())
+    .action((name, payload, options) =>
+      done(import('./query.ts').then(({ query }) => query(name, payload, options))),
+    );
+
+  sub(
+    program,
+    'reachability',
+    'test whether all members can be reached',
+    'Asks every member for an ack, and says who is missing. Exit status 0 when nobody is, else 1.',
+  )
+    .option('--verbose', 'each ack, and how long it took')
+    .addOption(rpcOption())
+    .action((options) => done(import('./reachability.ts').then(({ reachability }) => reachability(options))));
+
+  sub(
+    program,
+    'tags',
+    "change the tags of the agent's node",
+    'Sets and deletes tags of the node that the agent is, and tells the cluster.',
+  )
+    .option('--set <name=value>', 'set a tag (repeat)', repeat)
+    .option('--delete <name>', 'delete a tag (repeat)', repeat)
+    .addOption(rpcOption())
+    .action((options) => done(serf().then(({ changeTags }) => changeTags(options))));
+
+  sub(
+    program,
+    'force-leave',
+    'tell the cluster that a member is gone for good',
+    `A member that failed counts as one that left from then on. One that is alive says so, and stays.`,
+  )
+    .argument('<node>', 'the member')
+    .option('--prune', 'forget it at once')
+    .addOption(rpcOption())
+    .action((node, options) => done(serf().then(({ forceLeave }) => forceLeave(node, options))));
+
+  sub(
+    program,
+    'version',
+    'print the version',
+    'Prints the version, and the protocols of Serf that it speaks.',
+  ).action(() => done(serf().then(({ version }) => version())));
 }
+
+const serf = () => import('./serf-commands.ts');

@@ -1,4 +1,3 @@
-import { agentAddress, connectAgent } from '../asker/connect.ts';
 import type { SelectionFlags } from '../asker/select.ts';
 import { naturalOrder } from '../lib/natural-order.ts';
 import { formatEndpoint, ipText } from '../lib/net-address.ts';
@@ -7,6 +6,7 @@ import type { RpcClient } from '../rpc/client.ts';
 import type { MemberRecord } from '../rpc/members.ts';
 import { formatTable } from './table.ts';
 import { tagValues } from './tag-values.ts';
+import { withAgent } from './with-agent.ts';
 
 export interface MembersOptions extends SelectionFlags {
   readonly from?: string;
@@ -24,9 +24,7 @@ export interface MembersOptions extends SelectionFlags {
 /** `fanout members`: lists the members that the agent knows, in Serf's formats. */
 export async function members(options: MembersOptions): Promise<number> {
   const matches = await matcherOf(options);
-  const client = await connectAgent(agentAddress(options.rpcAddr));
-  const all = await membersOf(client, options);
-  client.close();
+  const all = await withAgent(options, (client) => membersOf(client, options));
   const shown = all
     .filter((member) => options.status === undefined || member.status === options.status)
     .filter(matches)

@@ -2,8 +2,11 @@ import { formatEndpoint, ipText } from '../lib/net-address.ts';
 import { type AgentOptions, withAgent } from './with-agent.ts';
 
 /** `fanout join`: makes the agent join through the given members. */
-export async function join(addresses: readonly string[], options: AgentOptions): Promise<number> {
-  const joined = await withAgent(options, (client) => client.join(addresses));
+export async function join(
+  addresses: readonly string[],
+  options: AgentOptions & { readonly replay?: boolean },
+): Promise<number> {
+  const joined = await withAgent(options, (client) => client.join(addresses, options.replay === true));
   process.stdout.write(`Successfully joined cluster by contacting ${joined} nodes.\n`);
   return 0;
 }

@@ -67,8 +67,13 @@ export class RpcClient {
   /** Begins a conversation, with the key of the agent where it has one. Throws FanoutError AGENT_UNREACHABLE or AGENT_ERROR. */
   static async connect(connection: ByteStream, authKey?: string): Promise<RpcClient> {
     const client = new RpcClient(connection);
-    await client.greet(authKey);
-    return client;
+    try {
+      await client.greet(authKey);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
   }
 
   /**
@@ -175,7 +180,7 @@ export class RpcClient {
 
   /** Events of the cluster from now on, for Serf's filter (`*` for all). The function that comes back ends it. */
   async stream(type: string, onEvent: (event: EventRecord) => void): Promise<() => void> {
-    return this.open({ command: 'stream', type }, (body) => onEvent(decodeEventRecord(body)));
+    return this.open({ command: 'stream', type, isLive: true }, (body) => onEvent(decodeEventRecord(body)));
   }
 
   /** Lines of the agent's log, the recent ones first. The function that comes back ends it. */

@@ -48,7 +48,12 @@ export type Request =
   | { readonly command: 'list-keys' }
   /** Where a member is in the network. */
   | { readonly command: 'get-coordinate'; readonly node: string }
-  | { readonly command: 'stream'; readonly type: string }
+  | {
+      readonly command: 'stream';
+      readonly type: string;
+      /** fanout's own: events as they happen, not coalesced. */
+      readonly isLive: boolean;
+    }
   | { readonly command: 'monitor'; readonly logLevel: string }
   /** Answers a query that came by a stream. */
   | { readonly command: 'respond'; readonly id: number; readonly payload: Uint8Array }
@@ -154,7 +159,7 @@ export function decodeRequest(command: CommandName, body: MsgpackValue): Request
         payload: fields.bytes('Payload'),
       };
     case 'stream':
-      return { command, type: fields.text('Type') };
+      return { command, type: fields.text('Type'), isLive: fields.bool('Live') };
     case 'monitor':
       return { command, logLevel: fields.text('LogLevel') };
     case 'respond':
@@ -215,7 +220,7 @@ export function requestBody(request: Request): Encodable | undefined {
         Timeout: request.timeoutNs,
       };
     case 'stream':
-      return { Type: request.type };
+      return { Live: request.isLive ? true : undefined, Type: request.type };
     case 'monitor':
       return { LogLevel: request.logLevel };
     case 'respond':

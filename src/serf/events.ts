@@ -21,7 +21,13 @@ export interface QueryKey {
 
 /** What the agent hears from Serf. */
 export type SerfEvent =
-  | { readonly kind: 'member'; readonly event: MemberEventKind; readonly member: Member }
+  | {
+      readonly kind: 'member';
+      readonly event: MemberEventKind;
+      readonly member: Member;
+      /** To whom the same happened in short order, where events are coalesced. */
+      readonly others?: readonly Member[];
+    }
   | {
       readonly kind: 'user';
       readonly ltime: number;

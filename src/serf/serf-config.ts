@@ -6,7 +6,8 @@ import type { SnapshotClocks } from './snapshot.ts';
 
 /** Serf always runs memberlist protocol 2 of 1..5; the delegate version is Serf's own protocol. */
 const MEMBERLIST_PROTOCOL = [1, 5, 2] as const;
-const SERF_PROTOCOL_MIN = 2;
+/** The oldest that we understand. */
+export const SERF_PROTOCOL_MIN = 2;
 /** What we speak when nobody says otherwise. */
 export const SERF_PROTOCOL = 5;
 

@@ -20,7 +20,7 @@ const KEY = seedOf('the next key');
 const POLICY = `version: 1
 environment: production
 operators: { alice: { key: "${formatPublicLine(alice.publicKey, 'alice')}" } }
-defaults: { sandbox: none, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
+defaults: { sandbox: standard, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
 rules:
   - { id: rotate, effect: allow, operators: [alice], commands: [{ program: fanout-keys, argv: [[install, use], "any:64"] }] }
 `;

@@ -51,6 +51,8 @@ describe.skipIf(!HAS_SERF)('the same handler under the real Serf and under ours'
         ...more.map((word) => word.replace(/^-event/, '--event')),
       ],
     });
+    // Both tell of what happens within a second in one event: each has to be done with itself first.
+    await both('member-join..1');
     await real.cli('join', ours.gossip);
     await real.sees('ours1', 'alive');
     // What the two make of themselves and of each other is not what is compared.
@@ -69,7 +71,7 @@ describe.skipIf(!HAS_SERF)('the same handler under the real Serf and under ours'
         readdirSync(folder(name)).includes(file) ? readFileSync(join(folder(name), file), 'utf8') : undefined,
       );
     const [theirs, own] = await Promise.all([read('real'), read('ours')]);
-    if (file !== 'member-join..2') {
+    if (file !== 'member-join..1' && file !== 'member-join..2') {
       expect(
         own.replace('SERF_SELF_NAME=ours1\n', 'SERF_SELF_NAME=real1\n').replaceAll(folder('ours'), 'X'),
       ).toBe(theirs.replaceAll(folder('real'), 'X'));

@@ -31,7 +31,14 @@ export class RealSerf {
 
   static async start(
     name: string,
-    options: { key?: string; join?: string; args?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+    options: {
+      key?: string;
+      join?: string;
+      /** Its rpc_auth, where a configuration file gives it one. */
+      auth?: string;
+      args?: readonly string[];
+      env?: NodeJS.ProcessEnv;
+    } = {},
   ): Promise<RealSerf> {
     const [gossip, rpc] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
     const args = ['agent', '-node', name, '-bind', gossip, '-rpc-addr', rpc];
@@ -51,7 +58,7 @@ export class RealSerf {
     const serf = new RealSerf(name, gossip, rpc, child);
     await eventually(
       `serf agent ${name}; it said:\n${log}`,
-      async () => (await serf.cli('members')).code === 0,
+      async () => (await serf.cli('members', `-rpc-auth=${options.auth ?? ''}`)).code === 0,
     );
     return serf;
   }
