@@ -67,7 +67,7 @@ export async function fanoutCluster(count) {
     `version: 1
 environment: bench
 operators: { alice: { key: "${line}" } }
-defaults: { sandbox: [standard, none], limits: { timeout: 120s, output: 2GiB, concurrency: 50 } }
+defaults: { sandbox: [standard, none], dangerous: bench, limits: { timeout: 120s, output: 2GiB, concurrency: 50 } }
 rules:
   - { id: all, effect: allow, operators: [alice], commands: [{ program: uptime, argv: [] }, { program: head, argv: ["-c", "int:1..4000000000", /dev/zero] }, { program: "true", argv: [] }] }
 `,

@@ -42,6 +42,7 @@ operators:
 defaults:
   # An order of preference that this policy states itself: in a sandbox where the machine has one, else without.
   sandbox: [standard, none]
+  dangerous: a demo on one machine, as whoever starts it
   limits: { timeout: 20s, output: 4MiB, concurrency: 8 }
 rules:${neverRules}
   - id: look-around
@@ -50,7 +51,7 @@ rules:${neverRules}
     operators: ["group:demo"]
     commands:
       - { program: ps, argv: [[ax, aux, "-ef"]] }
-      - { program: df, flags: ["-h"], positionals: { max: 1, match: ["path:/**"] } }
+      - { program: df, flags: ["-h"], positionals: { max: 1, match: ["/", "path:/srv/**", "path:/var/**"] } }
       - { program: uptime, argv: [] }
 `;
 }

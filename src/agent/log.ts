@@ -1,4 +1,5 @@
 import loglevel from 'loglevel';
+import { safeJson } from '../lib/sanitise.ts';
 import { timestamp } from '../lib/timestamp.ts';
 
 /** What the agent's rooms log with. */
@@ -10,8 +11,18 @@ export interface Log {
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogFormat = 'text' | 'json';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+/** Serf's words for levels, and the one that others write, in small letters. Nothing is said below debug. */
+export const LOG_LEVELS: Readonly<Record<string, LogLevel>> = {
+  trace: 'debug',
+  debug: 'debug',
+  info: 'info',
+  warn: 'warn',
+  err: 'error',
+  error: 'error',
+};
 const LABEL: Readonly<Record<LogLevel, string>> = {
   debug: 'DEBUG',
   info: 'INFO',
@@ -47,17 +58,41 @@ export class LogWatch {
   }
 }
 
-/** A log in Serf's line format: `2026/01/02 03:04:05 [INFO] agent: text`. One line an entry, whatever the text holds. */
-export function createLog(level: LogLevel, write: (line: string) => void, watch = new LogWatch()): Log {
+export interface LogSink {
+  /** One line, without its end, as the format says. */
+  readonly write: (line: string) => void;
+  /** The same for the system log: the text alone, in one line. */
+  readonly syslog?: (level: LogLevel, text: string) => void;
+}
+
+export interface LogOptions {
+  /** Asked for each entry: SIGHUP may change it. */
+  readonly level: () => LogLevel;
+  readonly format: LogFormat;
+  readonly watch: LogWatch;
+}
+
+/**
+ * A log in Serf's line format, `2026/01/02 03:04:05 [INFO] agent: text`, or as JSON objects. One line an entry, whatever
+ * the text holds. Those who watch get Serf's format always.
+ */
+export function createLog(options: LogOptions, sink: LogSink): Log {
   const logger = loglevel.getLogger('agent');
-  const least = LEVELS.indexOf(level);
   logger.methodFactory = (method) => (text: string) => {
-    const at = LEVELS.find((known) => known === method) ?? 'info';
-    const line = `${timestamp(new Date())} [${LABEL[at]}] agent: ${text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ')}`;
-    watch.add(at, line);
-    if (LEVELS.indexOf(at) >= least) write(line);
+    const level = LEVELS.find((known) => known === method) ?? 'info';
+    const now = new Date();
+    const clean = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ');
+    const line = `${timestamp(now)} [${LABEL[level]}] agent: ${clean}`;
+    options.watch.add(level, line);
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(options.level())) return;
+    sink.write(options.format === 'json' ? jsonLine(now, level, clean) : line);
+    sink.syslog?.(level, clean);
   };
   // Whoever watches may want more than the log itself.
   logger.setLevel('debug', false);
   return logger;
+}
+
+function jsonLine(time: Date, level: LogLevel, message: string): string {
+  return safeJson({ time: time.toISOString(), level, subsystem: 'agent', message });
 }

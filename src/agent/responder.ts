@@ -5,10 +5,18 @@ import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
-import type { SandboxAvailability } from '../runtime/command-spec.ts';
+import type { Offers } from '../runtime/command-source.ts';
 import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
-import { Job, type JobContext } from '../runtime/job.ts';
-import { confirmVerdict, type RunVerdict, type Verdict, verdictFor } from '../runtime/verdict.ts';
+import type { Abilities } from '../runtime/ground.ts';
+import { Job, type JobContext, type LastWord } from '../runtime/job.ts';
+import { RateLimiter } from '../runtime/rate-limiter.ts';
+import {
+  confirmVerdict,
+  type Machine,
+  type RunVerdict,
+  type Verdict,
+  verdictFor,
+} from '../runtime/verdict.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import { readEnvelope, referenceIn } from './envelope-carrier.ts';
 import { encodePurpose } from './fanout-stream.ts';
@@ -41,8 +49,11 @@ interface Waiting {
 export class Responder {
   private readonly driver: SerfDriver;
   private readonly gate: Gate;
-  private readonly sandboxes: () => readonly SandboxAvailability[];
+  private readonly abilities: () => Abilities;
+  private readonly suspectSince: Machine['suspectSince'];
+  private readonly rates = new RateLimiter(() => performance.now());
   private readonly hidePaths: readonly string[];
+  private readonly offers: (admission: AnsweredAdmission) => Offers;
   private readonly context: JobContext;
   private readonly log: Log;
   private readonly waiting = new Map<string, Waiting>();
@@ -54,15 +65,19 @@ export class Responder {
   constructor(parts: {
     driver: SerfDriver;
     gate: Gate;
-    sandboxes: () => readonly SandboxAvailability[];
+    abilities: () => Abilities;
+    suspectSince: Machine['suspectSince'];
     hidePaths: readonly string[];
+    offers: (admission: AnsweredAdmission) => Offers;
     context: JobContext;
     log: Log;
   }) {
     this.driver = parts.driver;
     this.gate = parts.gate;
-    this.sandboxes = parts.sandboxes;
+    this.abilities = parts.abilities;
+    this.suspectSince = parts.suspectSince;
     this.hidePaths = parts.hidePaths;
+    this.offers = parts.offers;
     this.context = parts.context;
     this.log = parts.log;
   }
@@ -111,9 +126,12 @@ export class Responder {
 
   private verdict(admission: AnsweredAdmission): Verdict {
     return verdictFor(admission, {
-      sandboxes: this.sandboxes(),
+      ...this.abilities(),
       running: (rule) => this.running.get(rule) ?? 0,
+      waitMs: (rule, rate) => this.rates.waitMs(rule, rate),
+      suspectSince: this.suspectSince,
       hidePaths: this.hidePaths,
+      offers: this.offers,
     });
   }
 
@@ -141,14 +159,15 @@ export class Responder {
     // Only what runs takes a place of its rule: what waits for its turn does not keep others out.
     let taken: string | undefined;
     // A command can wait for a minute without a word of its asker: so this is asked for every one, held or not.
-    const lastWord = (accepted: RunVerdict): Verdict => {
+    const lastWord = (accepted: RunVerdict): LastWord => {
       const now = admission.kind === 'admitted' ? this.gate.reconsider(admission) : admission;
-      const word = confirmVerdict(accepted, this.verdict(now));
-      if (word.kind === 'run') {
-        taken = word.rule;
+      const verdict = confirmVerdict(accepted, this.verdict(now));
+      if (verdict.kind === 'run') {
+        taken = verdict.rule;
         this.count(taken, 1);
+        this.rates.take(taken, verdict.rate);
       }
-      return word;
+      return { admission: now, verdict };
     };
     const job = new Job(admission, verdict, socketStream(socket, rest), this.context, lastWord);
     this.jobs.add(job);

@@ -2,15 +2,17 @@ import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { Encodable } from '../lib/msgpack.ts';
 import { VERSION } from '../lib/version.ts';
 import { programsFor } from '../policy/programs.ts';
+import { encodeCoordinateReply } from '../rpc/coordinates.ts';
 import { encodeMember } from '../rpc/members.ts';
 import { encodeInfo, encodeRunRecord, type RunRecord } from '../rpc/replies.ts';
 import type { Request } from '../rpc/requests.ts';
 import { encodePeers, encodePrograms, type Peer, type Program } from '../rpc/views.ts';
-import type { SerfEvent } from '../serf/events.ts';
 import { encodeNodeFilter, encodeTagFilter } from '../serf/filters.ts';
 import type { Member } from '../serf/member.ts';
 import type { Agent } from './agent.ts';
+import { askQuery } from './ask-query.ts';
 import { compileAnchored } from './expression.ts';
+import { changeKeys } from './rpc-keys.ts';
 import type { StreamedQueries } from './rpc-queries.ts';
 import { monitorLog, streamEvents } from './rpc-streams.ts';
 
@@ -42,7 +44,7 @@ export async function runCommand(request: CommandRequest, context: CommandContex
     case 'members-filtered':
       return reply('', membersBody(filtered(agent, request)));
     case 'join': {
-      const { joined, failures } = await agent.join(request.existing);
+      const { joined, failures } = await agent.join(request.existing, request.replay);
       return reply(joined > 0 ? '' : failures.join('; ') || 'no address to join', { Num: joined });
     }
     case 'leave':
@@ -71,11 +73,18 @@ export async function runCommand(request: CommandRequest, context: CommandContex
       context.streams.delete(request.stop);
       return reply('');
     case 'stream':
-      return streamEvents(request.type, context);
+      return streamEvents(request.type, request.isLive, context);
     case 'monitor':
       return monitorLog(request.logLevel, context);
     case 'respond':
       return reply(context.queries.respond(request.id, request.payload));
+    case 'install-key':
+    case 'use-key':
+    case 'remove-key':
+    case 'list-keys':
+      return changeKeys(request, context);
+    case 'get-coordinate':
+      return reply('', encodeCoordinateReply(agent.driver.serf.coordinateOf(request.node)));
     case 'fanout-peers':
       return reply('', encodePeers(peersOf(agent)));
     case 'fanout-programs':
@@ -113,7 +122,7 @@ function changeTags(agent: Agent, request: Extract<Request, { command: 'tags' }>
   const tags = new Map(agent.driver.serf.localTags);
   for (const name of request.deleteTags) tags.delete(name);
   for (const [name, value] of request.tags) tags.set(name, value);
-  agent.driver.act((serf, now) => serf.setTags(now, tags));
+  agent.changeTags(tags);
 }
 
 /** Serf's query: records as acks and responses come, and one `done` at the deadline. */
@@ -128,25 +137,16 @@ function query(request: Extract<Request, { command: 'query' }>, context: Command
   const timeoutMs = request.timeoutNs > 0 ? request.timeoutNs / 1e6 : driver.serf.defaultQueryTimeoutMs();
   const { name, payload, requestAck, relayFactor } = request;
   const asked = { name, payload, filters, wantsAcks: requestAck, relayFactor, timeoutMs, targets: [] };
-  // Our own ack can come before `ask` has told us the key: events wait in line until then.
-  const early: SerfEvent[] = [];
-  let deliver = (event: SerfEvent): void => void early.push(event);
-  const unlisten = agent.onEvent((event) => deliver(event));
-  onClose(unlisten);
   try {
-    const key = driver.act((serf, now) => serf.queries.ask(now, asked));
+    const asking = askQuery(agent, asked, (news) => {
+      if (news.kind === 'ack') record({ From: news.from, Payload: null, Type: 'ack' });
+      if (news.kind === 'response') record({ From: news.from, Payload: news.payload, Type: 'response' });
+      if (news.kind === 'query-done') record({ From: '', Payload: null, Type: 'done' });
+    });
+    onClose(asking.end);
     reply('');
-    deliver = (event) => {
-      if (!('key' in event) || event.key.id !== key.id || event.key.ltime !== key.ltime) return;
-      if (event.kind === 'ack') record({ From: event.from, Payload: null, Type: 'ack' });
-      if (event.kind === 'response') record({ From: event.from, Payload: event.payload, Type: 'response' });
-      if (event.kind !== 'query-done') return;
-      record({ From: '', Payload: null, Type: 'done' });
-      unlisten();
-    };
-    for (const event of early) deliver(event);
+    asking.begin();
   } catch (error) {
-    unlisten();
     if (!(error instanceof DecodeError)) throw error;
     reply(error.message);
   }

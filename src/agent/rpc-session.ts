@@ -1,3 +1,4 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { type Encodable, encodeRpc, Fields, type MsgpackValue } from '../lib/msgpack.ts';
@@ -13,7 +14,7 @@ const VALUE_BYTES_MAX = 4 * 1024 * 1024;
 const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
 /** Events that a client does not take are left out from here on, as Serf does at 512 records. */
 const BEHIND_BYTES = 512 * 1024;
-/** How long a client may take to say hello. Half-open connections must not pile up. */
+/** How long a client may take to say hello, and to show the key where there is one. Half-open connections must not pile up. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** What a client may send before it. Thousands of connections must not each fill a request's worth of memory. */
 const HANDSHAKE_BYTES_MAX = 4096;
@@ -29,6 +30,7 @@ export class RpcSession {
   private readonly queries: StreamedQueries;
   private header: { command: CommandName; seq: number } | undefined;
   private hasShakenHands = false;
+  private isTrusted: boolean;
   private isBusy = false;
   private isRaw = false;
 
@@ -36,8 +38,9 @@ export class RpcSession {
     this.agent = agent;
     this.socket = socket;
     this.queries = new StreamedQueries(agent.driver);
+    this.isTrusted = agent.config.serf.rpcAuth === undefined;
     const timer = setTimeout(() => {
-      if (!this.hasShakenHands) socket.destroy();
+      if (!this.isWelcome) socket.destroy();
     }, HANDSHAKE_TIMEOUT_MS);
     socket.on('data', (chunk) => this.received(chunk));
     socket.on('error', () => socket.destroy());
@@ -53,6 +56,10 @@ export class RpcSession {
     this.socket.destroySoon();
   }
 
+  private get isWelcome(): boolean {
+    return this.hasShakenHands && this.isTrusted;
+  }
+
   private received(chunk: Uint8Array): void {
     if (this.isRaw) return;
     try {
@@ -61,7 +68,7 @@ export class RpcSession {
       return this.broken(error);
     }
     void this.work();
-    if (!this.hasShakenHands && this.socket.bytesRead > HANDSHAKE_BYTES_MAX) this.socket.destroy();
+    if (!this.isWelcome && this.socket.bytesRead > HANDSHAKE_BYTES_MAX) this.socket.destroy();
   }
 
   /** Carries out what has arrived, in order. A request waits until the one before it was answered. */
@@ -98,10 +105,9 @@ export class RpcSession {
 
   private async request(seq: number, request: Request): Promise<void> {
     if (request.command === 'handshake') return this.shakeHands(seq, request.version);
-    // As Serf without rpc_auth: only the empty key is right.
-    if (request.command === 'auth') {
-      return this.reply(seq, request.authKey === '' ? '' : 'Invalid authentication token');
-    }
+    if (request.command === 'auth') return this.authenticate(seq, request.authKey);
+    // Serf leaves the body of such a request unread, and then takes it for another request.
+    if (!this.isTrusted) return this.reply(seq, 'Authentication required');
     if (request.command === 'fanout-answer') return this.answer(seq, request.stream);
     const context: CommandContext = {
       agent: this.agent,
@@ -114,6 +120,14 @@ export class RpcSession {
       queries: this.queries,
     };
     await runCommand(request, context);
+  }
+
+  /** Without a key of the agent only the empty one is right, as in Serf. */
+  private authenticate(seq: number, key: string): void {
+    const { rpcAuth = '' } = this.agent.config.serf;
+    const isRight = timingSafeEqual(digest(key), digest(rpcAuth));
+    if (isRight) this.isTrusted = true;
+    this.reply(seq, isRight ? '' : 'Invalid authentication token');
   }
 
   private shakeHands(seq: number, version: number): void {
@@ -157,6 +171,11 @@ export class RpcSession {
     this.agent.log.debug(`closed a control connection: ${error.message}`);
     this.socket.destroy();
   }
+}
+
+/** Texts of any length, as bytes of one length: so that comparing them takes the same time whatever they are. */
+function digest(text: string): Uint8Array {
+  return createHash('sha256').update(text).digest();
 }
 
 /** Joins two sockets: what comes out of one goes into the other, and both end together. */

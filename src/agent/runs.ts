@@ -114,8 +114,10 @@ export class Runs {
   /** A node brought its answer, or we went for it. The stream waits until the command line claims it. */
   answer(run: Uint8Array, node: string, socket: Socket, rest: Uint8Array): void {
     const known = this.runs.get(toHex(run));
-    if (known === undefined || !hasRoomFor(known, socket)) return void socket.destroy();
-    const target = known.targets.get(node);
+    const target = known?.targets.get(node);
+    // Who joined after the start may answer too. A name that no member has is an invention of whoever holds the cluster key.
+    const isMember = target !== undefined || this.driver.serf.members.get(node)?.status === 'alive';
+    if (known === undefined || !isMember || !hasRoomFor(known, socket)) return void socket.destroy();
     if (target !== undefined) target.answered = true;
     const stream = ++this.lastStream;
     known.streams.add(socket);

@@ -31,6 +31,8 @@ export interface AnswersListener {
 interface Answer {
   readonly stream: ByteStream;
   readonly channel: AskerChannel;
+  /** Whose answer the stream was announced as, outside of the seal. */
+  readonly claimed: string;
   /** Known once the greeting opened. Before that the stream is a claim that anybody with the cluster key can make. */
   node: string | undefined;
   ended: boolean;
@@ -56,13 +58,14 @@ export class Answers {
     this.listener = listener;
   }
 
-  /** Takes a stream that claims to be a node's answer. */
-  take(stream: ByteStream, early: Uint8Array): void {
+  /** Takes a stream that claims to be the answer of the node `claimed`. */
+  take(stream: ByteStream, early: Uint8Array, claimed: string): void {
     const { requestId, replySecret } = this.options;
     const channel = new AskerChannel({ requestId, replySecret });
     const answer: Answer = {
       stream,
       channel,
+      claimed,
       node: undefined,
       ended: false,
       cancelled: false,
@@ -157,6 +160,8 @@ export class Answers {
 
   /** The greeting opened: the stream is from whoever holds this key. Is it the key that this node has always had? */
   private greet(answer: Answer, node: string, identity: Uint8Array): void {
+    // Our agent let the stream in because of the name outside: under the seal it must be the same.
+    if (node !== answer.claimed) return this.drop(answer);
     const before = this.greeted.get(node);
     if (before !== undefined && equalBytes(before.identity, identity)) return this.drop(answer);
     // The node that we have always known is answering: whoever comes after it with another key cannot take its place.
@@ -165,10 +170,10 @@ export class Answers {
     if (!isTarget(node) && !mayJoin(node)) return this.drop(answer);
     const pin = knownNodes.check(environment, node, identity);
     answer.node = node;
-    if (before !== undefined || typeof pin === 'object') {
-      const expected = before === undefined && typeof pin === 'object' ? pin.changed : '';
-      this.untrusted(answer, node, identity, expected);
-      return;
+    if (before !== undefined)
+      return this.untrusted(answer, node, this.twoKeys(node, before.identity, identity));
+    if (typeof pin === 'object') {
+      return this.untrusted(answer, node, knownNodes.changeOf(environment, node, identity));
     }
     if (!isTarget(node)) this.listener.joinedLate(node);
     if (pin === 'new' && !this.remember(answer, node, identity)) return;
@@ -189,12 +194,17 @@ export class Answers {
     }
   }
 
-  private untrusted(answer: Answer, node: string, identity: Uint8Array, expected: string): void {
-    const shown = identityFingerprint(identity);
-    const reason =
-      expected === ''
-        ? `two machines answer as "${node}" with different keys (the second is ${shown})`
-        : `the key of "${node}" has changed: it was ${expected}, now it is ${shown}. Somebody may be impersonating it; if it was reinstalled, remove its line from known_nodes`;
+  /** Nobody can tell yet which of the two is the node; the first is pinned. */
+  private twoKeys(node: string, first: Uint8Array, second: Uint8Array): string {
+    const { knownNodes, environment } = this.options;
+    return (
+      `two machines answer as "${node}" with different keys: ${identityFingerprint(first)}, which is now pinned in ` +
+      `${knownNodes.path}, and ${identityFingerprint(second)}. Find out which is right; if it is the second, run: ` +
+      knownNodes.forgetCommand({ node, environment })
+    );
+  }
+
+  private untrusted(answer: Answer, node: string, reason: string): void {
     this.listener.untrusted(node, reason);
     this.drop(answer);
   }

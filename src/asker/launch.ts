@@ -4,8 +4,8 @@ import { dirname } from 'node:path';
 import { boxKeyPair } from '../identity/box.ts';
 import { signCommand } from '../identity/envelope.ts';
 import { KnownNodes } from '../identity/known-nodes.ts';
-import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
-import { keyId } from '../identity/ssh-key.ts';
+import type { OperatorKey } from '../identity/operator-key.ts';
+import { fingerprint, keyId } from '../identity/ssh-key.ts';
 import { EMPTY, toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
@@ -17,8 +17,11 @@ import type { RunEvent, RunState } from '../run/model.ts';
 import type { RolloutPhase, RolloutPlan } from '../run/rollout.ts';
 import { agentAddress, connectAgent, openAnswer } from './connect.ts';
 import type { Confirmation } from './holding.ts';
-import { configPath, identityPath } from './paths.ts';
+import { type IdentityOptions, openIdentity } from './operator-identity.ts';
+import { configPath } from './paths.ts';
+import { RunAudit } from './run-audit.ts';
 import { RunSession } from './run-session.ts';
+import { loadSettings, type Settings } from './settings.ts';
 
 /** How long a signed command may travel. Nodes accept no more than their policy's maximum, a minute by default. */
 const TTL_SECONDS = 60;
@@ -28,9 +31,10 @@ export interface Asker {
   readonly address: ControlAddress;
   readonly client: RpcClient;
   readonly info: AgentInfo;
-  /** The private half signs in this process and never leaves it. */
+  /** Signs here, or through the ssh-agent. The private half goes nowhere. */
   readonly key: OperatorKey;
   readonly knownNodes: KnownNodes;
+  readonly settings: Settings;
 }
 
 /** What is to be run, where and how. */
@@ -79,26 +83,33 @@ export interface LaunchedRun {
   /** 32 hex digits. */
   readonly id: string;
   readonly session: RunSession;
-  /** Resolves when every target has ended. Never rejects. */
+  /** Resolves when every target has ended, and that is in the operator's audit log. Never rejects. */
   readonly ended: Promise<RunState>;
+  /** What of the run could not be recorded there, '' when all was. */
+  readonly auditProblem: () => string;
+}
+
+/** Who asks, and through which agent. */
+export interface AskerOptions extends IdentityOptions {
+  readonly rpcAddr?: string | undefined;
+  /** One that is open already, so that nobody is asked for its passphrase twice. */
+  readonly key?: OperatorKey;
 }
 
 /**
- * Loads the operator's key and pins and connects to the agent. Close `client` in the end. Throws FanoutError for a key
- * or a file of pins that cannot be used, and AGENT_UNREACHABLE.
+ * Opens the operator's key, loads the pins and connects to the agent. Close `client` in the end. Throws FanoutError for a
+ * key or a file of pins that cannot be used, and AGENT_UNREACHABLE.
  */
-export async function openAsker(options: {
-  rpcAddr?: string | undefined;
-  identity?: string | undefined;
-}): Promise<Asker> {
-  const key = loadOperatorKey(identityPath(options.identity));
+export async function openAsker(options: AskerOptions): Promise<Asker> {
+  const settings = await loadSettings();
+  const key = options.key ?? (await openIdentity(options));
   const knownNodes = openKnownNodes();
   const address = agentAddress(options.rpcAddr);
   const client = await connectAgent(address);
   try {
     const info = await client.info();
     if (info.environment === '') throw withoutEnvironment(info.node);
-    return { address, client, info, key, knownNodes };
+    return { address, client, info, key, knownNodes, settings };
   } catch (error) {
     client.close();
     throw error;
@@ -106,9 +117,10 @@ export async function openAsker(options: {
 }
 
 /**
- * Signs the command and has the agent spread it, over a control connection that lasts as long as the run. Throws
- * FanoutError: COMMAND_REFUSED when no node could read the command,
- * INTEGRITY when the file of pins is broken, and what the agent says.
+ * Signs the command, records it in the operator's audit log and has the agent spread it, over a control connection that
+ * lasts as long as the run. Throws FanoutError: COMMAND_REFUSED when no node could read the command, KEY_INVALID when the
+ * ssh-agent does not sign, CONFIG when it cannot be recorded, INTEGRITY when a signature does not hold or the file of pins
+ * is broken, and what the agent says.
  */
 export async function launch(asker: Asker, request: LaunchRequest): Promise<LaunchedRun> {
   const { info, address, knownNodes } = asker;
@@ -116,8 +128,13 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
   knownNodes.refresh();
   const id = request.id ?? newRunId();
   const { targets, timeoutMs, selector } = request;
-  const { envelope, replySecret } = request.prepared ?? prepareRequest(asker, request, id, TTL_SECONDS);
+  const { envelope, replySecret } =
+    request.prepared ?? (await prepareRequest(asker, request, id, TTL_SECONDS));
   const client = await connectAgent(address);
+  const audit = await beginAudit(asker, request, toHex(id)).catch((error: unknown) => {
+    client.close();
+    throw error;
+  });
   let hasFailed = false;
   const session = new RunSession({
     ...request,
@@ -128,32 +145,59 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
     // Its tags are for the node itself to judge: it runs nothing unless they match. Its name can be checked here.
     mayJoin: (node) => request.explainOnly !== true && mayMatchName(selector, node),
     now: () => performance.now(),
-    onEvent: (state, event, data) => hasFailed || request.onEvent(state, event, data),
+    onEvent: (state, event, data) => {
+      if (hasFailed) return true;
+      audit.event(state, event);
+      return request.onEvent(state, event, data);
+    },
+    onSignedEnd: (node, end) => audit.ended(node, end),
     onReaderReady: (listener) => request.onReaderReady?.(listener),
     onPhase: (phase) => request.onPhase?.(phase),
   });
   void client.closed.then(() => session.event({ kind: 'agent-lost' }));
-  const ended = session.ended.finally(() => client.close());
+  const ended = session.ended.then(async (state) => {
+    client.close();
+    if (!hasFailed) await audit.end(state, performance.now() - state.startedAt);
+    return state;
+  });
   try {
     await client.run({ run: id, envelope, targets, timeoutMs }, (record) => heard(record, session, address));
   } catch (error) {
     hasFailed = true;
     client.close();
+    await audit.notSent(error instanceof Error ? error.message : String(error));
     throw error;
   }
-  return { id: toHex(id), session, ended };
+  return { id: toHex(id), session, ended, auditProblem: () => audit.problem };
+}
+
+function beginAudit({ info, key, settings }: Asker, request: LaunchRequest, id: string): Promise<RunAudit> {
+  const { argv, selector, targets, timeoutMs, limitMs, explainOnly } = request;
+  const facts = {
+    id,
+    argv,
+    selector: selectorText(selector),
+    targets,
+    cluster: info.cluster,
+    environment: info.environment,
+    key: fingerprint(key.publicKey),
+    agent: info.node,
+    timeoutMs: limitMs ?? timeoutMs,
+    plan: explainOnly === true,
+  };
+  return RunAudit.begin(facts, settings.audit.onFailure);
 }
 
 /** Signs a command. Throws FanoutError COMMAND_REFUSED when no node could read it. */
-export function prepareRequest(
+export async function prepareRequest(
   { info, key }: Asker,
   request: Pick<LaunchRequest, 'selector' | 'argv' | 'timeoutMs' | 'limitMs' | 'explainOnly' | 'explainAs'>,
   id: Uint8Array,
   ttlSeconds: number,
-): PreparedRequest {
+): Promise<PreparedRequest> {
   const { selector, argv, timeoutMs, limitMs, explainOnly } = request;
   const { publicKey: replyKey, secret: replySecret } = boxKeyPair(new Uint8Array(randomBytes(32)));
-  const envelope = signCommand(
+  const envelope = await signCommand(
     {
       version: 3,
       cluster: info.cluster,
@@ -180,14 +224,18 @@ function heard(record: RunRecord, session: RunSession, address: ControlAddress):
   if (record.kind === 'ack') session.event({ kind: 'acked', node: record.from });
   else if (record.kind === 'member') {
     session.event({ kind: 'member', node: record.name, status: record.status });
-  } else session.turns.run(() => void fetchAnswer(address, record.stream, session));
+  } else session.turns.run(() => void fetchAnswer(address, record, session));
 }
 
 /** Claims one answer stream: a connection of its own, so that each node has its own back-pressure. */
-async function fetchAnswer(address: ControlAddress, stream: number, session: RunSession): Promise<void> {
+async function fetchAnswer(
+  address: ControlAddress,
+  { stream, from }: Extract<RunRecord, { kind: 'answer' }>,
+  session: RunSession,
+): Promise<void> {
   try {
     const { connection, rest } = await openAnswer(address, stream);
-    session.answer(connection, rest);
+    session.answer(connection, rest, from);
   } catch (error) {
     // The stream ended before we came for it, or the agent is gone: the run model learns of both elsewhere.
     if (!(error instanceof FanoutError)) throw error;

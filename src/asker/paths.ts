@@ -21,8 +21,3 @@ export function dataDir(node: string): string {
   if (process.getuid?.() === 0) return join('/var/lib/fanout', folder);
   return statePath(folder);
 }
-
-/** The operator's key: as told, else $FANOUT_IDENTITY, else the default place. */
-export function identityPath(told: string | undefined): string {
-  return told ?? process.env.FANOUT_IDENTITY ?? configPath('operator.key');
-}

@@ -39,6 +39,8 @@ export interface RunSessionOptions {
   readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
   /** Calls back when the reader has caught up. */
   readonly onReaderReady: (listener: () => void) => void;
+  /** A node has ended, under its signature. Tells what is wrong with its audit log, '' when nothing. */
+  readonly onSignedEnd?: ((node: string, end: Extract<NodeFrame, { kind: 'end' }>) => string) | undefined;
   /** The rollout is somewhere else now. */
   readonly onPhase?: ((phase: RolloutPhase) => void) | undefined;
 }
@@ -134,10 +136,10 @@ export class RunSession {
     for (const { name, state } of this.state.targets.values()) if (isFinal(state)) this.answers.close(name);
   }
 
-  /** Takes a stream that claims to be a node's answer. */
-  answer(stream: ByteStream, early: Uint8Array): void {
+  /** Takes a stream that claims to be the answer of the node `claimed`. */
+  answer(stream: ByteStream, early: Uint8Array, claimed: string): void {
     if (this.state.phase === 'ended') return stream.destroy();
-    this.answers.take(stream, early);
+    this.answers.take(stream, early, claimed);
   }
 
   private holdingFor(options: RunSessionOptions): Holding | undefined {
@@ -191,8 +193,16 @@ export class RunSession {
         this.apply({ kind: 'failed', node, reason: frame.reason, hint: frame.hint });
         break;
       case 'end': {
-        const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = frame;
-        this.apply({ kind: 'ended', node, code, signal, cause, durationMs, stdoutBytes, stderrBytes });
+        const { code, signal, cause, limit, durationMs, stdoutBytes, stderrBytes } = frame;
+        const auditProblem = this.options.onSignedEnd?.(node, frame) ?? '';
+        const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
+        this.apply({
+          kind: 'ended',
+          node,
+          ...facts,
+          ...(limit === undefined ? {} : { limit }),
+          ...(auditProblem === '' ? {} : { auditProblem }),
+        });
         break;
       }
     }

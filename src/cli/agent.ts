@@ -1,119 +1,124 @@
 import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Agent } from '../agent/agent.ts';
+import { Arrival } from '../agent/arrival.ts';
 import type { AgentConfig } from '../agent/config.ts';
-import { createLog, type Log, type LogLevel, LogWatch } from '../agent/log.ts';
+import { createLog, type Log, LogWatch } from '../agent/log.ts';
+import { type LiveSettings, reload } from '../agent/reload.ts';
 import { RpcServer } from '../agent/rpc-server.ts';
+import { type LoadedSettings, loadSettings } from '../agent/settings/load.ts';
+import { resolveConfig } from '../agent/settings/resolve.ts';
+import type { Said } from '../agent/settings/schema.ts';
+import { Syslog } from '../agent/syslog.ts';
 import { dataDir } from '../asker/paths.ts';
-import { readSecretFile } from '../identity/secret-file.ts';
-import { utf8Text } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
-import { type Endpoint, formatEndpoint, ipBytes, splitHostPort } from '../lib/net-address.ts';
-import { LAN_PROFILE, LOCAL_PROFILE, type Profile, WAN_PROFILE } from '../memberlist/config.ts';
-import { defaultControlAddress, formatControlAddress, parseControlAddress } from '../net/control-address.ts';
-import { selfAddress } from '../net/self-address.ts';
-import { encodeTags } from '../serf/tags.ts';
-import { tagValues } from './tag-values.ts';
+import { formatEndpoint } from '../lib/net-address.ts';
+import { type ControlAddress, formatControlAddress } from '../net/control-address.ts';
+import { checkAgent } from './agent-check.ts';
+import { saidByFlags } from './agent-flags.ts';
+import { untilTold } from './agent-signals.ts';
+import { showConfig } from './check-config.ts';
 
-const GOSSIP_PORT = 7946;
-/** As Serf: a leave that takes longer than this ends in a plain stop. */
-const LEAVE_TIMEOUT_MS = 5000;
-const PROFILES: Readonly<Record<string, Profile>> = {
-  lan: LAN_PROFILE,
-  wan: WAN_PROFILE,
-  local: LOCAL_PROFILE,
-};
-
-export interface AgentOptions {
-  readonly node?: string;
-  readonly bind: string;
-  readonly advertise?: string;
-  readonly rpcAddr?: string;
-  readonly encrypt?: string;
-  readonly encryptFile?: string;
-  readonly tag?: readonly string[];
-  readonly profile: string;
-  readonly env?: string;
-  readonly policy?: string;
-  readonly dataDir?: string;
-  readonly join?: readonly string[];
-  readonly logLevel: LogLevel;
+/** The flags that are not settings. Those that are come from the table of settings. */
+export interface AgentOptions extends Readonly<Record<string, unknown>> {
+  /** Files and folders of --config-file and --config-dir, in their order. */
+  readonly configFile?: readonly string[];
+  readonly checkConfig?: boolean;
+  /** Says what the machine can give, and starts nothing. */
+  readonly check?: boolean;
+  readonly forgive?: boolean;
 }
 
 /** `fanout agent`: runs an agent until it is told to stop. */
 export async function agent(options: AgentOptions): Promise<number> {
+  const flags = saidByFlags(options, process.env);
+  const load = (): LoadedSettings => loadSettings(options.configFile ?? [], flags);
+  const loaded = load();
+  const { forgive = false } = options;
+  const config = await resolveConfig(loaded.said, { hostName: hostname(), dataDir, forgive });
+  if (options.checkConfig === true) return showConfig(config, loaded);
+  if (options.check === true) return checkAgent(config);
   // An agent idles for months. V8's optimising compiler would keep five megabytes of every machine's memory for it, and
   // what costs time here (ciphers, hashes, the kernel) is not JavaScript: output streams as fast without it.
   setFlagsFromString('--no-opt');
   // Whoever read the log may go away: the agent stays.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-  const config = configFrom(options);
+  const live: LiveSettings = { logLevel: config.log.level, signals: config.signals };
   const watch = new LogWatch();
-  const log = createLog(options.logLevel, (line) => process.stderr.write(`${line}\n`), watch);
-  const running = await Agent.start(config, log, watch);
-  const control = await RpcServer.start(running, config.control).catch(async (error: unknown) => {
-    await running.stop();
-    throw error;
-  });
-  announce(running, config, formatControlAddress(control.address));
-  if (config.join.length > 0 && !(await joinAtStart(running, config, log))) {
-    await control.close();
-    await running.stop();
-    return 1;
+  const { log, syslog } = openLog(config, live, watch);
+  for (const warning of [...loaded.warnings, ...controlWarnings(config.control)]) log.warn(warning);
+  if (options.encrypt !== undefined) hideKey(log);
+  try {
+    const running = await Agent.start(config, log, watch);
+    try {
+      return await serve({ running, live, load, said: loaded.said });
+    } finally {
+      await running.stop();
+    }
+  } finally {
+    await syslog?.close();
   }
-  const code = await untilTold(running, log);
-  await control.close();
-  await running.stop();
-  return code;
 }
 
-function configFrom(options: AgentOptions): AgentConfig {
-  const node = options.node ?? hostname();
-  const bind = endpoint('--bind', options.bind);
-  const told = options.advertise === undefined ? undefined : endpoint('--advertise', options.advertise);
-  const tags = tagValues(options.tag);
-  encodeTags(tags);
-  return {
-    node,
-    bind,
-    advertise: told ?? advertised(bind),
-    control: options.rpcAddr === undefined ? defaultControlAddress() : parseControlAddress(options.rpcAddr),
-    encryptKey: clusterKey(options),
-    tags,
-    profile: PROFILES[options.profile] ?? LAN_PROFILE,
-    environment: options.env,
-    policyFile: options.policy,
-    dataDir: options.dataDir ?? dataDir(node),
-    join: options.join ?? [],
-  };
-}
-
-function endpoint(flag: string, text: string): Endpoint {
-  const parsed = splitHostPort(text, GOSSIP_PORT);
-  if (parsed !== undefined && ipBytes(parsed.host) !== undefined) return parsed;
-  throw new FanoutError('USAGE', `${flag} ${text}: not an IP address with an optional port`, {
-    hint: `For example ${flag} 10.0.0.5:7946.`,
-  });
-}
-
-/** Bound to all interfaces, an agent must still tell the others one address. */
-function advertised(bind: Endpoint): Endpoint | undefined {
-  if (bind.host !== '0.0.0.0') return undefined;
-  const host = selfAddress();
-  if (host !== undefined) return { host, port: bind.port };
-  throw new FanoutError('CONFIG', 'this machine has no address but loopback to tell the others', {
-    hint: 'Give one with --advertise, or bind to 127.0.0.1 for a cluster on this machine.',
-  });
-}
-
-function clusterKey(options: AgentOptions): string | undefined {
-  if (options.encryptFile === undefined) return options.encrypt;
-  if (options.encrypt !== undefined) {
-    throw new FanoutError('USAGE', '--encrypt and --encrypt-file exclude each other', {
-      hint: 'Give one of them.',
+/** What was asked for with a started agent, to its end. */
+async function serve(parts: {
+  running: Agent;
+  live: LiveSettings;
+  load: () => LoadedSettings;
+  said: Said;
+}): Promise<number> {
+  const { running, live, load } = parts;
+  const { config, log } = running;
+  const control = await RpcServer.start(running, config.control);
+  try {
+    announce(running, config, formatControlAddress(control.address));
+    let { said } = parts;
+    // Signals count from here on: process 1 of a container would otherwise not even hear that it has to stop.
+    const told = untilTold(running, live, () => {
+      said = reload({ agent: running, live, load, log }, said);
     });
+    return await Promise.race([told, arrive(running)]);
+  } finally {
+    await control.close();
   }
-  return utf8Text(readSecretFile(options.encryptFile))?.trim();
+}
+
+/** Comes into the cluster; resolves, with the exit code, only when that is in vain. */
+async function arrive(running: Agent): Promise<number> {
+  const { config, log } = running;
+  if (config.join.length > 0 && !(await joinAtStart(running, config, log))) return 1;
+  const arrival = await Arrival.start(running);
+  running.onStop(() => arrival.close());
+  return arrival.gaveUp.then(() => 1);
+}
+
+function openLog(
+  config: AgentConfig,
+  live: LiveSettings,
+  watch: LogWatch,
+): { log: Log; syslog: Syslog | undefined } {
+  const toStderr = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { syslogFacility: facility, format } = config.log;
+  const options = { level: () => live.logLevel, format, watch };
+  if (facility === undefined) return { log: createLog(options, { write: toStderr }), syslog: undefined };
+  const syslog = new Syslog({ facility, onTrouble: (text) => log.warn(text) });
+  const log = createLog(options, { write: toStderr, syslog: (level, text) => syslog.write(level, text) });
+  return { log, syslog };
+}
+
+/** A socket's file mode keeps strangers out; an address does not. */
+function controlWarnings(control: ControlAddress): string[] {
+  if ('path' in control || /^(127\.|::1$|localhost$)/.test(control.host)) return [];
+  const at = formatControlAddress(control);
+  return [
+    `whoever reaches ${at} can make this agent leave, change its tags and ask its cluster: use a unix socket`,
+  ];
+}
+
+/** Serf takes the key on its command line, so people will; from there every user of the machine could read it. */
+function hideKey(log: Log): void {
+  // Takes the place of the arguments in /proc, where everybody can read them.
+  process.title = 'fanout agent';
+  log.warn('--encrypt shows the cluster key to whoever lists processes at the start: use --encrypt-file');
 }
 
 function announce(running: Agent, config: AgentConfig, control: string): void {
@@ -123,12 +128,15 @@ function announce(running: Agent, config: AgentConfig, control: string): void {
   const lines = [
     `==> fanout agent running`,
     `    node:        ${config.node}`,
-    `    gossip:      ${at}${config.encryptKey === undefined ? '  NOT ENCRYPTED (see --encrypt)' : ', encrypted'}`,
+    `    gossip:      ${at}${driver.serf.isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`,
     `    control:     ${control}`,
     `    node key:    ${running.nodeKey.fingerprint}`,
     `    environment: ${policy?.environment ?? config.environment ?? '-'}`,
     `    policy:      ${policy === undefined ? 'none: this node runs nothing' : `${config.policyFile} (${policy.hash.slice(0, 12)})`}`,
   ];
+  if (config.auditOnFailure === 'run') {
+    lines.push('    audit:       WHAT CANNOT BE RECORDED RUNS ALL THE SAME (--audit-on-failure run)');
+  }
   for (const { profile, available, reason, fix } of sandboxes) {
     if (!available) lines.push(`    sandbox:     "${profile}" cannot be had: ${reason}. ${fix}`);
   }
@@ -146,21 +154,4 @@ async function joinAtStart(running: Agent, config: AgentConfig, log: Log): Promi
     `fanout: could not join the cluster through any of: ${config.join.join(', ')}\n  Is an agent running there, with the same cluster key?\n`,
   );
   return false;
-}
-
-/** Runs until a signal or the agent's own departure; returns the exit code, as Serf's agent does. */
-function untilTold(running: Agent, log: Log): Promise<number> {
-  return new Promise((resolve) => {
-    let leaving = false;
-    void running.gone.then(() => resolve(0));
-    process.on('SIGHUP', () => running.reloadPolicy());
-    process.on('SIGTERM', () => resolve(1));
-    process.on('SIGINT', () => {
-      if (leaving) return resolve(1);
-      leaving = true;
-      log.info('leaving the cluster; press Ctrl-C again to stop at once');
-      running.leave();
-      setTimeout(() => resolve(1), LEAVE_TIMEOUT_MS).unref();
-    });
-  });
 }

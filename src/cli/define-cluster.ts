@@ -3,43 +3,6 @@ import { type Done, formatOption, repeat, rpcOption, sub, withSelection } from '
 
 /** Commands about the cluster and its agents. */
 export function defineCluster(program: Command, done: Done): void {
-  sub(
-    program,
-    'agent',
-    'run an agent on this machine',
-    `Runs an agent in the foreground: a member of the cluster, and, with --policy, one that carries out the
-commands that its policy allows. SIGHUP reads the policy again (a bad one is reported and the old one
-stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
-  )
-    .option('--node <name>', 'the name of this node, unique in the cluster (default: the host name)')
-    .option('--bind <host:port>', 'the address to gossip on', '0.0.0.0:7946')
-    .option('--advertise <host:port>', 'the address that the others should use, if it is another one')
-    .option(
-      '--rpc-addr <address>',
-      'where operators talk to this agent: HOST:PORT or the path of a unix socket',
-    )
-    .option('--encrypt <key>', 'the cluster key, base64 of 16, 24 or 32 bytes (see "fanout keygen")')
-    .option(
-      '--encrypt-file <file>',
-      'a file (0600) that holds the cluster key, so that it shows in no process list',
-    )
-    .option('--tag <name=value>', 'a tag of this node (repeat)', repeat)
-    .addOption(
-      new Option('--profile <profile>', 'timing of the gossip')
-        .choices(['lan', 'wan', 'local'])
-        .default('lan'),
-    )
-    .option('--env <name>', "the environment; must be the policy's")
-    .option('--policy <file>', 'what this node allows; without one it runs nothing')
-    .option('--data-dir <dir>', 'where the node key and the audit log are kept')
-    .option('--join <host:port>', 'a member to join through (repeat)', repeat)
-    .addOption(
-      new Option('--log-level <level>', 'how much to say')
-        .choices(['debug', 'info', 'warn', 'error'])
-        .default('info'),
-    )
-    .action((options) => done(import('./agent.ts').then(({ agent }) => agent(options))));
-
   withSelection(
     sub(
       program,
@@ -56,6 +19,11 @@ stays in force), SIGINT leaves the cluster gracefully, SIGTERM stops at once.`,
         'failed',
       ]),
     )
+    .option('--detailed', "with the versions of Serf's protocol (text only)")
+    .addOption(new Option('--name-expression <re>', "Serf's -name").hideHelp())
+    .addOption(new Option('--role-expression <re>', "Serf's -role").hideHelp())
+    .addOption(new Option('--status-expression <re>', "Serf's -status").hideHelp())
+    .addOption(new Option('--tag-expression <name=re>', "Serf's -tag").argParser(repeat).hideHelp())
     .addOption(formatOption('text', 'json'))
     .addOption(rpcOption())
     .action((options) => done(import('./members.ts').then(({ members }) => members(options))));
@@ -81,6 +49,7 @@ Exit status 3 when there is none.`,
     'Joins the cluster through one or more of its members.',
   )
     .argument('<host:port...>', 'members to join through')
+    .option('--replay', 'tell of user events that were there before')
     .addOption(rpcOption())
     .action((addresses, options) =>
       done(import('./membership.ts').then(({ join }) => join(addresses, options))),

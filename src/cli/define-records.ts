@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import {
   type Done,
   formatOption,
+  identityOption,
   repeat,
   rpcOption,
   sub,
@@ -80,7 +81,7 @@ kept. Exit status: that of the run.`,
 search and save them. "fanout" alone on a terminal does the same. ? shows the keys.`,
   )
     .option('-s, --select <selection>', 'the selection to begin with', repeat)
-    .option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)")
+    .addOption(identityOption())
     .option('--ascii', 'draw with ASCII alone')
     .option(
       '--screen-reader',

@@ -14,6 +14,34 @@ export function rpcOption(): Option {
   ).env('FANOUT_RPC_ADDR');
 }
 
+/**
+ * Gives every command that talks to an agent the ways to show it its key. The second is Serf's `-rpc-auth`: it works, and
+ * is not offered, because the arguments show in every list of processes.
+ */
+export function withRpcAuth(program: Command): void {
+  for (const command of commandsOf(program)) {
+    const talks = command.options.some(({ long }) => long === '--rpc-addr');
+    if (!talks || command.name() === 'agent') continue;
+    command
+      .addOption(
+        new Option('--rpc-auth <file>', 'a file (0600) with the key of an agent that asks for one').env(
+          'FANOUT_RPC_AUTH',
+        ),
+      )
+      .addOption(new Option('--rpc-auth-key <key>').hideHelp());
+  }
+  program.hook('preAction', async (_program, action) => {
+    const { rpcAuth: file, rpcAuthKey: key } = action.opts<{ rpcAuth?: string; rpcAuthKey?: string }>();
+    if (action.name() === 'agent' || (file ?? key) === undefined) return;
+    const { takeAuthKey } = await import('../asker/connect.ts');
+    takeAuthKey(key === undefined ? { file: file ?? '' } : { key });
+  });
+}
+
+function commandsOf(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(commandsOf)];
+}
+
 export function formatOption(...choices: string[]): Option {
   return new Option('--format <format>', 'how to print').choices(choices).default('text');
 }
@@ -69,7 +97,10 @@ export function withOutput(command: Command): Command {
 }
 
 export function identityOption(): Option {
-  return new Option('-i, --identity <file>', "the operator's key (default: ~/.config/fanout/operator.key)");
+  return new Option(
+    '-i, --identity <file>',
+    'your key, or the .pub of one in ssh-agent (see "operator show")',
+  );
 }
 
 export function timeoutOption(): Option {

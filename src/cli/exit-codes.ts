@@ -7,7 +7,7 @@ export const EXIT_CODES: Readonly<Record<number, string>> = {
   4: 'a target is unreachable, was lost, timed out, or could not start the command',
   5: "a node's policy refused",
   6: 'stopped before all had started: too many failed, or it was not confirmed',
-  7: "integrity: a signature did not hold, or a node's key has changed",
+  7: "integrity: a signature did not hold, a node's key has changed, or an audit log was",
   69: 'no agent to talk to',
   70: 'a bug in fanout itself',
   130: 'interrupted',

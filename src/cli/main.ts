@@ -1,7 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../lib/version.ts';
-import { type Done, HELP_WIDTH, withOutput, withRun, withSelection } from './define.ts';
+import { type Done, HELP_WIDTH, withOutput, withRpcAuth, withRun, withSelection } from './define.ts';
 import { EXIT_CODES } from './exit-codes.ts';
+import { normaliseGoFlags } from './go-flags.ts';
 import { reportError } from './report-error.ts';
 import type { RunOptions } from './run-flags.ts';
 
@@ -26,38 +27,58 @@ ${Object.entries(EXIT_CODES)
   When several apply: 130, then 7, 6, 4, 5, 1.
 
 Environment:
-  FANOUT_RPC_ADDR    the agent to talk to (default: its unix socket on this machine)
-  FANOUT_IDENTITY    the operator's key file (default: ~/.config/fanout/operator.key)
+  FANOUT_RPC_ADDR    the agent to talk to (default: SERF_RPC_ADDR, or its unix socket on this machine)
+  FANOUT_RPC_AUTH    a file with the key of an agent that asks for one (default: the key in SERF_RPC_AUTH)
+  FANOUT_IDENTITY    your key file, or the .pub file of a key in ssh-agent, as -i
+  SSH_AUTH_SOCK      the ssh-agent that may hold your key
   NO_COLOR           no colours, whatever the terminal can do
 
 Files:
-  ~/.config/fanout/operator.key     your key (0600), made by "fanout operator keygen"
-  ~/.config/fanout/known_nodes      the node keys that you have met, as ssh's known_hosts
+  ~/.config/fanout/operator.key     your key (0600), of "fanout operator keygen"; without it,
+                                    ~/.ssh/id_ed25519, then ssh-agent ("fanout operator show")
+  ~/.config/fanout/known_nodes      the node keys that you have met ("fanout known-nodes")
   ~/.config/fanout/selections.yaml  saved selections
-  ~/.local/state/fanout/            history, and records of the last runs, yours alone
+  ~/.config/fanout/config.yaml      settings: "identity: ~/.ssh/work.pub", "audit: ..."
+  ~/.local/state/fanout/            audit log, history, records of the last runs, yours alone
 
 "fanout help COMMAND" tells more about each command.`;
 
 type Define = (program: Command, done: Done, rest: readonly string[] | undefined) => void;
 
+const agent = async (): Promise<Define> => (await import('./define-agent.ts')).defineAgent;
 const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
 const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
+const serf = async (): Promise<Define> => (await import('./define-serf.ts')).defineSerf;
+const handlers = async (): Promise<Define> => (await import('./define-handlers.ts')).defineHandlers;
+const policies = async (): Promise<Define> => (await import('./define-policy.ts')).definePolicy;
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
+const audit = async (): Promise<Define> => (await import('./define-audit.ts')).defineAudit;
 
 /** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
 const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
-  agent: cluster,
+  agent,
   members: cluster,
   nodes: cluster,
   join: cluster,
   leave: cluster,
   info: cluster,
   monitor: cluster,
+  keys: serf,
+  rtt: serf,
+  event: serf,
+  query: serf,
+  reachability: serf,
+  tags: serf,
+  'force-leave': serf,
+  version: serf,
   keygen: keys,
   operator: keys,
-  policy: keys,
+  'known-nodes': keys,
+  policy: policies,
+  run: handlers,
+  handlers,
   plan: records,
   show: records,
   last: records,
@@ -67,6 +88,7 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   request: approvals,
   approve: approvals,
   submit: approvals,
+  audit,
 };
 
 /** Runs one command line and returns its exit code. Everything heavy is imported by the command that needs it. */
@@ -78,7 +100,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     });
   try {
     const dashes = argv.indexOf('--');
-    const own = dashes < 0 ? argv : argv.slice(0, dashes);
+    const own = normaliseGoFlags(dashes < 0 ? argv : argv.slice(0, dashes));
     const rest = dashes < 0 ? undefined : argv.slice(dashes + 1);
     // The session shows its first screen before a script would have read the options.
     if (argv.length === 0) {
@@ -89,9 +111,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const program = rootCommand(rest, done);
     const part = PARTS[own[0] ?? ''];
-    const parts = part === undefined ? [cluster, keys, records, approvals] : [part];
+    const all = [agent, cluster, serf, keys, policies, records, approvals, audit, handlers];
+    const parts = part === undefined ? all : [part];
     for (const load of parts) (await load())(program, done, rest);
-    await program.parseAsync([...own], { from: 'user' });
+    withRpcAuth(program);
+    await program.parseAsync(own, { from: 'user' });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

@@ -1,14 +1,12 @@
-import { agentAddress, connectAgent } from '../asker/connect.ts';
 import { formatEndpoint, ipText } from '../lib/net-address.ts';
-import type { RpcClient } from '../rpc/client.ts';
-
-interface AgentOptions {
-  readonly rpcAddr?: string;
-}
+import { type AgentOptions, withAgent } from './with-agent.ts';
 
 /** `fanout join`: makes the agent join through the given members. */
-export async function join(addresses: readonly string[], options: AgentOptions): Promise<number> {
-  const joined = await withAgent(options, (client) => client.join(addresses));
+export async function join(
+  addresses: readonly string[],
+  options: AgentOptions & { readonly replay?: boolean },
+): Promise<number> {
+  const joined = await withAgent(options, (client) => client.join(addresses, options.replay === true));
   process.stdout.write(`Successfully joined cluster by contacting ${joined} nodes.\n`);
   return 0;
 }
@@ -65,13 +63,4 @@ function json(sections: Sections): string {
 
 function sorted<T>(map: ReadonlyMap<string, T>): [string, T][] {
   return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-async function withAgent<T>(options: AgentOptions, action: (client: RpcClient) => Promise<T>): Promise<T> {
-  const client = await connectAgent(agentAddress(options.rpcAddr));
-  try {
-    return await action(client);
-  } finally {
-    client.close();
-  }
 }

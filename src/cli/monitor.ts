@@ -29,13 +29,14 @@ export async function monitor(options: {
     await client.stream('*', (event) => printer.event(event));
     return new Promise(() => {});
   };
-  if ((await Promise.race([told, gone, begun()])) === 'gone') {
-    throw new FanoutError('AGENT_UNREACHABLE', 'the agent is gone: it closed the connection', {
-      hint: 'Look at its log.',
-    });
+  try {
+    if ((await Promise.race([told, gone, begun()])) === 'told') return 0;
+  } finally {
+    client.close();
   }
-  client.close();
-  return 0;
+  throw new FanoutError('AGENT_UNREACHABLE', 'the agent is gone: it closed the connection', {
+    hint: 'Look at its log.',
+  });
 }
 
 /** Writes events and log lines, or counts them while the reader is too far behind. */

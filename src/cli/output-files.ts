@@ -33,6 +33,18 @@ function prepareFolder(folder: string): void {
   });
 }
 
+/** Throws FanoutError where something lies that this run has not made, such as a link that somebody planted. */
+function openOutput(path: string, flags: number): number {
+  try {
+    return openSync(path, flags, 0o600);
+  } catch (error) {
+    throw new FanoutError('CONFIG', `${path} cannot be written: ${(error as Error).message}`, {
+      hint: 'Give a folder that nobody else can write to, on a disk with room.',
+      cause: error,
+    });
+  }
+}
+
 /** Appends to files by name, which are made when they are first written to. Readable by their owner alone. */
 function writerInto(folder: string, suffix: string): FileWriter {
   const open = new Map<string, number>();
@@ -53,7 +65,7 @@ function writerInto(folder: string, suffix: string): FileWriter {
         constants.O_CREAT |
         constants.O_NOFOLLOW |
         (made.has(name) ? 0 : constants.O_EXCL);
-      file = openSync(join(folder, name + suffix), flags, 0o600);
+      file = openOutput(join(folder, name + suffix), flags);
       open.set(name, file);
       made.add(name);
     }

@@ -4,6 +4,7 @@ import { targetsOf } from '../asker/select.ts';
 import { foldNames } from '../lib/node-set.ts';
 import { safeJson, sanitiseText } from '../lib/sanitise.ts';
 import { argvOf } from './command-words.ts';
+import { personHere } from './passphrase-terminal.ts';
 import { durationOf, type RunOptions, selectionOf } from './run-flags.ts';
 import { formatTable } from './table.ts';
 
@@ -20,7 +21,7 @@ export async function plan(request: {
   const argv = argvOf(request.words, request.rest);
   const timeoutMs = durationOf('--timeout', options.timeout);
   const selector = selectionOf(options);
-  const asker = await openAsker(options);
+  const asker = await openAsker({ ...options, ...personHere() });
   try {
     const targets = targetsOf(selector, await asker.client.members());
     const planning = planRun(asker, { argv, selector, targets, timeoutMs });

@@ -1,12 +1,13 @@
 import { readPolicy } from '../agent/policy-holder.ts';
 import { parseCommandString } from '../policy/command-string.ts';
 import { explain as explainRequest, explainText } from '../policy/explain.ts';
-import { loadPolicy } from '../policy/load.ts';
+import { compilePolicy } from '../policy/load.ts';
 import { tagValues } from './tag-values.ts';
 
 export interface ExplainOptions {
   readonly policy: string;
   readonly as: string;
+  readonly approvedBy?: readonly string[];
   readonly node?: string;
   readonly tag?: readonly string[];
   readonly format: 'text' | 'json';
@@ -14,11 +15,13 @@ export interface ExplainOptions {
 
 /** `fanout policy explain`: 0 allowed, 5 denied; what cannot be read throws and ends in 2. */
 export async function explain(command: string, options: ExplainOptions): Promise<number> {
-  const policy = loadPolicy(readPolicy(options.policy), options.policy);
+  // Also of a policy with dangers: "fanout policy check" is about those.
+  const { policy } = compilePolicy(readPolicy(options.policy), options.policy);
   const argv = parseCommandString(command);
   const tags = tagValues(options.tag);
   const explanation = explainRequest(policy, {
     operator: options.as,
+    approvers: options.approvedBy ?? [],
     node: options.node ?? '',
     tags,
     argv,

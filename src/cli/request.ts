@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { type Asker, newRunId, openAsker, prepareRequest } from '../asker/launch.ts';
-import { identityPath } from '../asker/paths.ts';
+import { type Asker, type AskerOptions, newRunId, openAsker, prepareRequest } from '../asker/launch.ts';
+import { openIdentity } from '../asker/operator-identity.ts';
 import { planRun } from '../asker/plan.ts';
 import {
   expiryOf,
@@ -13,13 +13,14 @@ import {
 } from '../asker/request.ts';
 import { type SelectionFlags, targetsOf } from '../asker/select.ts';
 import { addApproval, mergeApprovals } from '../identity/envelope.ts';
-import { loadOperatorKey, type OperatorKey } from '../identity/operator-key.ts';
+import type { OperatorKey } from '../identity/operator-key.ts';
 import { keyId } from '../identity/ssh-key.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { formatDuration, type Millis } from '../lib/time.ts';
 import { parseSelector } from '../policy/selector-parser.ts';
 import { argvOf } from './command-words.ts';
+import { personHere } from './passphrase-terminal.ts';
 import { planText } from './plan.ts';
 import { requestSummary } from './request-summary.ts';
 import { carryOut } from './run.ts';
@@ -51,13 +52,18 @@ export async function request(input: {
   const timeoutMs = durationOf('--timeout', options.timeout);
   const validMs = validity(options.valid);
   const selector = selectionOf(options);
-  const asker = await openAsker(options);
+  const asker = await openAsker({ ...options, ...personHere() });
   try {
     const targets = targetsOf(selector, await asker.client.members());
     const plan = await planRun(asker, { argv, selector, targets, timeoutMs }).plan;
     if (plan !== undefined) process.stderr.write(`${planText(plan)}\n`);
     const id = newRunId();
-    const prepared = prepareRequest(asker, { argv, selector, timeoutMs }, id, Math.ceil(validMs / 1000));
+    const prepared = await prepareRequest(
+      asker,
+      { argv, selector, timeoutMs },
+      id,
+      Math.ceil(validMs / 1000),
+    );
     keepRequest(id, prepared, Date.now() + validMs);
     const text = requestText(prepared.envelope, [publicLine(asker.key)]);
     put(text, options.output);
@@ -89,9 +95,9 @@ export async function approve(file: string | undefined, options: ApproveOptions)
   if (expiryOf(asked) <= Date.now()) {
     throw new FanoutError('USAGE', 'the request has run out', { hint: 'Have it made anew: fanout request' });
   }
-  const { asker, unreachable } = await askerIfAny(options);
+  const key = await openIdentity({ ...options, ...personHere() });
+  const { asker, unreachable } = await askerIfAny({ ...options, key });
   try {
-    const key = asker?.key ?? loadOperatorKey(identityPath(options.identity));
     process.stderr.write(requestSummary(asked, Date.now()));
     if (asker === undefined) process.stderr.write(`fanout: no verdicts: ${unreachable}\n`);
     else await showVerdicts(asker, asked);
@@ -99,7 +105,7 @@ export async function approve(file: string | undefined, options: ApproveOptions)
       process.stderr.write('fanout: not approved\n');
       return 1;
     }
-    const bytes = addApproval(asked.envelope, keyId(key.publicKey), key.sign);
+    const bytes = await addApproval(asked.envelope, keyId(key.publicKey), key.sign);
     put(requestText(bytes, [asked.operator, ...asked.approvers, publicLine(key)]), options.output);
     process.stderr.write('fanout: approved. Hand this back to whoever asked: fanout submit runs it\n');
     return 0;
@@ -109,9 +115,7 @@ export async function approve(file: string | undefined, options: ApproveOptions)
 }
 
 /** Approving is possible without a cluster; only what the nodes say is missing then. */
-async function askerIfAny(
-  options: ApproveOptions,
-): Promise<{ asker: Asker | undefined; unreachable: string }> {
+async function askerIfAny(options: AskerOptions): Promise<{ asker: Asker | undefined; unreachable: string }> {
   try {
     return { asker: await openAsker(options), unreachable: '' };
   } catch (error) {
@@ -163,7 +167,7 @@ export async function submit(files: readonly string[], options: RunOptions): Pro
   const replySecret = keptSecret(body.id);
   const rollout = rolloutOf(options);
   const output = outputOptionsOf(options);
-  const asker = await openAsker(options);
+  const asker = await openAsker({ ...options, ...personHere() });
   try {
     checkPlace(asker, asked);
     const selector = parseSelector(body.selector);

@@ -5,6 +5,7 @@ import { type Asker, launch, newRunId, openAsker, type PreparedRequest } from '.
 import type { RunSession } from '../asker/run-session.ts';
 import { targetsOf } from '../asker/select.ts';
 import { toHex } from '../lib/bytes.ts';
+import { sanitiseText } from '../lib/sanitise.ts';
 import type { Millis } from '../lib/time.ts';
 import { commandText } from '../policy/command-text.ts';
 import { type Selector, selectorText } from '../policy/selector.ts';
@@ -15,6 +16,7 @@ import { maxRemoteCode } from '../run/remote-code.ts';
 import type { RolloutPlan } from '../run/rollout.ts';
 import { argvOf } from './command-words.ts';
 import { confirmByCount } from './confirm.ts';
+import { personHere } from './passphrase-terminal.ts';
 import { durationOf, outputOptionsOf, type RunOptions, rolloutOf, selectionOf } from './run-flags.ts';
 import { StandardSink } from './standard-sink.ts';
 import { isInteractive, terminals } from './terminals.ts';
@@ -40,7 +42,7 @@ export async function run(request: {
     const { plan } = await import('./plan.ts');
     return plan(request);
   }
-  const asker = await openAsker(options);
+  const asker = await openAsker({ ...options, ...personHere() });
   try {
     const targets = targetsOf(selector, await asker.client.members());
     const output = outputOptionsOf(options);
@@ -110,6 +112,9 @@ export async function carryOut(asker: Asker, run: Prepared): Promise<number> {
   if (keeper !== undefined && keeper.problem !== '' && options.quiet !== true) {
     process.stderr.write(`fanout: ${keeper.problem}\n`);
   }
+  // However quiet: whoever asked to be warned instead of refused is warned.
+  const unrecorded = launched.auditProblem();
+  if (unrecorded !== '') process.stderr.write(`fanout: ${sanitiseText(unrecorded)}\n`);
   await sink.flushed();
   if (options.maxrc === true && !state.interrupted) return maxRemoteCode(state, signalNumber);
   return exitCode(state);

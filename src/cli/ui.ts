@@ -24,12 +24,14 @@ export async function ui(options: UiOptions): Promise<number> {
   const hasColours = wantsColours(options.color as ColourChoice, true);
   const isSpoken =
     options.screenReader === true || process.env.INK_SCREEN_READER === 'true' || process.env.TERM === 'dumb';
+  const { personHere } = await import('./passphrase-terminal.ts');
   const { runSession } = await import('../tui/session.ts');
   return runSession({
     selector,
     hasColours,
     ascii: options.ascii === true,
     isSpoken,
+    ...personHere(),
     ...(options.identity === undefined ? {} : { identity: options.identity }),
     ...(options.rpcAddr === undefined ? {} : { rpcAddr: options.rpcAddr }),
   });

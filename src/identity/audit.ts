@@ -1,80 +1,58 @@
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fdatasync,
-  fdatasyncSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  writeSync,
-} from 'node:fs';
-import { assert } from '../lib/assert.ts';
-import { EMPTY, utf8, utf8Text } from '../lib/bytes.ts';
+import { closeSync, constants, fdatasyncSync, fstatSync, lstatSync, writeSync } from 'node:fs';
+import { EMPTY } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
-import { linesBackward, linesForward, TOO_LONG } from './file-lines.ts';
-import { errnoOf, openOwnedFile, quote } from './owned-file.ts';
+import { type DroppedRecords, FILES_KEPT, rotate, rotatedFiles } from './audit-files.ts';
+import {
+  type AuditFields,
+  type AuditHead,
+  type AuditLine,
+  CHAIN_START,
+  type ChainEnd,
+  CONTINUED,
+  LINE_BYTES_MAX,
+  nextLine,
+  parseAuditLine,
+  sha256Hex,
+} from './audit-record.ts';
+import { linesBackward, TOO_LONG } from './file-lines.ts';
+import { errnoOf, type OwnedFile, openOwnedFile, quote } from './owned-file.ts';
+import { SyncedFile } from './synced-file.ts';
 
-/** Longest line. Holds the longest argv (32 KiB) with every byte escaped, and room for the rest. */
-const LINE_BYTES_MAX = 256 * 1024;
-/** The `prev` of the first line. */
-const NO_LINE = '0'.repeat(64);
-/** Fields that the log itself writes. */
-const OWN_FIELDS = ['seq', 'prev', 'time', 'clock'];
+export type { AuditFields, AuditHead } from './audit-record.ts';
 
-type JsonValue =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly JsonValue[]
-  | { readonly [key: string]: JsonValue };
+/** A file of this size is moved aside, and the next one goes on with the chain. */
+const FILE_BYTES_MAX = 64 * 1024 * 1024;
+const NEWLINE = Buffer.from('\n');
+const code = 'INTEGRITY' as const;
 
-/**
- * What a record says. `id`, the request id in hexadecimal, is what `recentRequestIds` collects: a record with
- * it must be written before the command runs.
- */
-export interface AuditFields {
-  readonly event: string;
-  readonly id?: string;
-  readonly [field: string]: JsonValue | undefined;
-}
-
-/** The last record: whoever kept an earlier head can tell whether the log was rewritten. */
-export interface AuditHead {
-  /** 0 for an empty log. */
-  readonly seq: number;
-  /** SHA-256 of the line without its newline, in hexadecimal. */
-  readonly hash: string;
-}
-
-interface Line {
-  readonly seq: number;
-  readonly prev: string;
-  readonly unixMs: number;
-  readonly id: string | undefined;
+export interface AuditLogOptions {
+  readonly unixMs: () => number;
+  /** Of one file, 64 MiB unless it is given. The last record may reach beyond it. */
+  readonly maxBytes?: number;
+  /** Rotated files that are kept, ten unless it is given. */
+  readonly filesKept?: number;
+  /** Gets each line, without its newline, once it is written. Must not throw. */
+  readonly copy?: ((line: Uint8Array) => void) | undefined;
 }
 
 /**
  * A log in which no line can be changed, removed or moved unnoticed: JSON lines {seq, prev, time, ...record},
- * where prev is the SHA-256 of the line before.
+ * where prev is the SHA-256 of the line before. A full file becomes PATH.1, and the first record of the next one
+ * names the end of it, so that the chain goes on.
  */
 export class AuditLog {
   private readonly path: string;
-  private readonly fd: number;
-  private readonly unixMs: () => number;
-  private size: number;
-  private last: { seq: number; hash: string; unixMs: number };
-  private broken: string | undefined;
-  private isSyncing = false;
-  private needsSync = false;
+  private readonly options: AuditLogOptions;
+  private file: SyncedFile;
+  private last: ChainEnd = CHAIN_START;
+  /** The file was moved aside, and the next one could not be made yet. */
+  private isMoved = false;
+  private dropped: DroppedRecords | undefined;
 
-  private constructor(path: string, fd: number, size: number, unixMs: () => number) {
-    this.path = path;
-    this.fd = fd;
-    this.unixMs = unixMs;
-    this.size = size;
-    this.last = { seq: 0, hash: NO_LINE, unixMs: 0 };
+  private constructor(file: OwnedFile, options: AuditLogOptions) {
+    this.path = file.path;
+    this.options = options;
+    this.file = new SyncedFile(file.fd, file.stats.size);
   }
 
   /**
@@ -82,21 +60,12 @@ export class AuditLog {
    * moved to PATH.torn and noted. Throws FanoutError INTEGRITY when others can write the file or its last
    * line is not a record.
    */
-  static open(path: string, options: { unixMs: () => number }): AuditLog {
-    const { O_RDWR, O_APPEND, O_CREAT } = constants;
-    const code = 'INTEGRITY';
-    const flags = O_RDWR | O_APPEND | O_CREAT;
-    const file = openOwnedFile(path, { flags, createMode: 0o600, forbidden: 0o022, code });
-    if (file === undefined) {
-      throw new FanoutError(code, `there is no folder for the audit log ${path}`, {
-        hint: 'Make it first, with mode 0700.',
-      });
-    }
-    const log = new AuditLog(file.path, file.fd, file.stats.size, options.unixMs);
+  static open(path: string, options: AuditLogOptions): AuditLog {
+    const log = new AuditLog(openForAppend(path), options);
     try {
       log.resume();
     } catch (error) {
-      closeSync(file.fd);
+      void log.file.closeSoon();
       throw error;
     }
     return log;
@@ -115,31 +84,32 @@ export class AuditLog {
   }
 
   /**
-   * Writes a record: it survives the agent when this returns, and is on its way to the disk. Times never go back, so that the newest part of the
-   * log can be found from its end; when the clock did go back, the record has both: `time`, and what the
-   * clock showed in `clock`. Throws FanoutError AGENT_ERROR when it cannot be written: then do not do what it
-   * would have recorded.
+   * Writes records, all or none: they survive this process when this returns, and are on their way to the disk.
+   * Throws FanoutError AGENT_ERROR when they cannot be written: then do not do what they would have recorded. When
+   * there is room again, so does the next call.
    */
-  append(fields: AuditFields): void {
-    assert(
-      !OWN_FIELDS.some((field) => field in fields),
-      'a record leaves seq, prev, time and clock to the log',
-    );
-    if (this.broken !== undefined) throw this.writeError(this.broken);
-    const clock = Math.floor(this.unixMs());
-    const unixMs = Math.max(clock, this.last.unixMs);
-    const seq = this.last.seq + 1;
-    const record = {
-      seq,
-      prev: this.last.hash,
-      time: new Date(unixMs).toISOString(),
-      ...(clock < unixMs ? { clock: new Date(clock).toISOString() } : {}),
-      ...fields,
+  append(...records: readonly AuditFields[]): void {
+    const { broken } = this.file;
+    if (broken !== '') throw this.writeError(broken);
+    this.moveOn();
+    const lines: Uint8Array[] = [];
+    let end = this.last;
+    const add = (fields: AuditFields): void => {
+      const next = nextLine(end, fields, this.options.unixMs());
+      lines.push(next.line);
+      end = next.end;
     };
-    const line = utf8(JSON.stringify(record));
-    assert(line.length <= LINE_BYTES_MAX, 'an audit record fits its line');
-    this.write(Buffer.concat([line, Buffer.from('\n')]));
-    this.last = { seq, hash: sha256(line), unixMs };
+    const isContinued = this.file.size === 0 && this.last.seq > 0;
+    if (isContinued) add(this.continued());
+    for (const fields of records) add(fields);
+    try {
+      this.file.append(Buffer.concat(lines.flatMap((line) => [line, NEWLINE])));
+    } catch (error) {
+      throw this.writeError(errnoOf(error) ?? String(error), error);
+    }
+    this.last = end;
+    if (isContinued) this.dropped = undefined;
+    for (const line of lines) this.options.copy?.(line);
   }
 
   /**
@@ -149,17 +119,12 @@ export class AuditLog {
    */
   recentRequestIds(sinceUnixMs: number): Set<string> {
     const ids = new Set<string>();
-    let expected = this.last.hash;
-    let { seq } = this.last;
-    let isTail = true;
+    let { hash: expected, seq } = this.last;
     let isOld = false;
-    for (const bytes of linesBackward(this.fd, this.size, LINE_BYTES_MAX)) {
-      if (isTail) {
-        isTail = false;
-        continue;
-      }
-      const line = bytes === TOO_LONG ? undefined : parseLine(bytes);
-      if (bytes === TOO_LONG || line === undefined || sha256(bytes) !== expected || line.seq !== seq) {
+    let isCut = false;
+    for (const bytes of this.linesFromEnd()) {
+      const line = bytes === TOO_LONG ? undefined : parseAuditLine(bytes);
+      if (bytes === TOO_LONG || line === undefined || sha256Hex(bytes) !== expected || line.seq !== seq) {
         throw damaged(this.path, `the record with number ${seq} was changed, moved or removed`);
       }
       isOld = line.unixMs < sinceUnixMs;
@@ -167,27 +132,61 @@ export class AuditLog {
       if (line.id !== undefined) ids.add(line.id);
       expected = line.prev;
       seq -= 1;
+      isCut = line.event === CONTINUED;
     }
+    if (!isOld && isCut) throw tooShort(this.path, seq);
     if (!isOld && seq !== 0) throw damaged(this.path, `the records up to number ${seq} were removed`);
     return ids;
   }
 
+  /** The records as they are in the files, the last one first, up to the first line that is none. */
+  *newestFirst(): Generator<AuditLine> {
+    for (const bytes of this.linesFromEnd()) {
+      const line = bytes === TOO_LONG ? undefined : parseAuditLine(bytes);
+      if (line === undefined) return;
+      yield line;
+    }
+  }
+
   /** Closes the file, with everything on the disk. The log must not be used any more. */
   close(): void {
-    if (this.broken === undefined) fdatasyncSync(this.fd);
-    this.broken = 'it is closed';
-    closeSync(this.fd);
+    this.file.close();
+  }
+
+  /** As `close`, but does not wait for the disk: resolves when that is done. */
+  closeSoon(): Promise<void> {
+    return this.file.closeSoon();
+  }
+
+  /** Whole lines of all files, the last one first. */
+  private *linesFromEnd(): Generator<Uint8Array | typeof TOO_LONG> {
+    const own = linesBackward(this.file.fd, this.file.size, LINE_BYTES_MAX);
+    // What follows the last newline: nothing, for whatever was torn has been set aside.
+    own.next();
+    yield* own;
+    for (const path of rotatedFiles(this.path)) {
+      const file = openOwnedFile(path, { flags: constants.O_RDONLY, forbidden: 0o022, code });
+      if (file === undefined) continue;
+      try {
+        const lines = linesBackward(file.fd, file.stats.size, LINE_BYTES_MAX);
+        const torn = lines.next().value;
+        if (torn !== undefined && torn.length !== 0) throw damaged(path, 'its last line has no end');
+        yield* lines;
+      } finally {
+        closeSync(file.fd);
+      }
+    }
   }
 
   private resume(): void {
-    const lines = linesBackward(this.fd, this.size, LINE_BYTES_MAX);
-    const torn = lines.next().value ?? EMPTY;
+    const { fd, size } = this.file;
+    const torn = linesBackward(fd, size, LINE_BYTES_MAX).next().value ?? EMPTY;
     if (torn === TOO_LONG) throw damaged(this.path, 'its last line has no end');
-    const bytes = lines.next().value;
+    const bytes = this.linesFromEnd().next().value;
     if (bytes !== undefined) {
-      const line = bytes === TOO_LONG ? undefined : parseLine(bytes);
+      const line = bytes === TOO_LONG ? undefined : parseAuditLine(bytes);
       if (bytes === TOO_LONG || line === undefined) throw damaged(this.path, 'its last line is not a record');
-      this.last = { seq: line.seq, hash: sha256(bytes), unixMs: line.unixMs };
+      this.last = { seq: line.seq, hash: sha256Hex(bytes), unixMs: line.unixMs };
     }
     if (torn.length > 0) this.setAside(torn);
   }
@@ -195,154 +194,87 @@ export class AuditLog {
   /** What a crash left of a record. It was never acted upon, for `append` had not returned. */
   private setAside(torn: Uint8Array): void {
     const saved = `${this.path}.torn`;
-    const { O_WRONLY, O_APPEND, O_CREAT } = constants;
-    const flags = O_WRONLY | O_APPEND | O_CREAT;
-    const file = openOwnedFile(saved, { flags, createMode: 0o600, forbidden: 0o022, code: 'INTEGRITY' });
-    assert(file !== undefined, 'the folder of the log is there');
+    const file = openForAppend(saved);
     try {
-      writeSync(file.fd, Buffer.concat([torn, Buffer.from('\n')]));
+      writeSync(file.fd, Buffer.concat([torn, NEWLINE]));
       fdatasyncSync(file.fd);
     } finally {
       closeSync(file.fd);
     }
-    this.size -= torn.length;
-    ftruncateSync(this.fd, this.size);
-    this.append({ event: 'torn-line', bytes: torn.length, sha256: sha256(torn), saved });
+    this.file.truncate(this.file.size - torn.length);
+    this.append({ event: 'torn-line', bytes: torn.length, sha256: sha256Hex(torn), saved });
   }
 
-  private write(bytes: Uint8Array): void {
-    const { size, nlink } = fstatSync(this.fd);
-    if (size !== this.size || nlink === 0) {
-      this.broken = nlink === 0 ? 'it was deleted' : 'somebody else wrote to it';
-      throw this.writeError(this.broken);
+  /** Goes on in a new file when this one is full. One that cannot be moved aside simply grows: records matter more. */
+  private moveOn(): void {
+    if (!this.isMoved) {
+      const { maxBytes = FILE_BYTES_MAX, filesKept = FILES_KEPT } = this.options;
+      if (this.file.size < maxBytes) return;
+      try {
+        this.dropped = rotate(this.path, filesKept);
+      } catch {
+        if (this.isStillThere()) return;
+      }
+      this.isMoved = true;
     }
     try {
-      for (let offset = 0; offset < bytes.length; ) offset += writeSync(this.fd, bytes, offset);
-      this.size += bytes.length;
-      this.syncSoon();
+      const next = openForAppend(this.path);
+      void this.file.closeSoon();
+      this.file = new SyncedFile(next.fd, next.stats.size);
+      this.isMoved = false;
     } catch (error) {
-      this.takeBack(error);
-      throw this.writeError(errnoOf(error) ?? String(error), error);
+      throw this.writeError(error instanceof Error ? error.message : String(error), error);
     }
   }
 
-  /**
-   * The record is the kernel's now and survives this process; the disk follows at once, without holding the agent up. One
-   * request at a time covers all records written before it. A disk that fails stops the log.
-   */
-  private syncSoon(): void {
-    if (this.isSyncing) {
-      this.needsSync = true;
-      return;
-    }
-    this.isSyncing = true;
-    this.needsSync = false;
-    fdatasync(this.fd, (error) => {
-      this.isSyncing = false;
-      if (this.broken !== undefined) return;
-      if (error !== null) this.broken = `the disk failed: ${errnoOf(error) ?? String(error)}`;
-      else if (this.needsSync) this.syncSoon();
-    });
-  }
-
-  /** After a failed write half a line may be there, on which the next one must not be built. */
-  private takeBack(error: unknown): void {
+  private isStillThere(): boolean {
     try {
-      ftruncateSync(this.fd, this.size);
-      fdatasyncSync(this.fd);
+      return lstatSync(this.path).ino === fstatSync(this.file.fd).ino;
     } catch {
-      this.broken = `an earlier write failed: ${errnoOf(error) ?? String(error)}`;
+      return false;
     }
+  }
+
+  /** The first record of a file that is not the first: whoever has this file alone knows where it went on. */
+  private continued(): AuditFields {
+    const { seq, hash } = this.last;
+    const { dropped } = this;
+    return {
+      event: CONTINUED,
+      after: { seq, hash },
+      ...(dropped === undefined ? {} : { dropped: { ...dropped } }),
+    };
   }
 
   private writeError(why: string, cause?: unknown): FanoutError {
     return new FanoutError('AGENT_ERROR', `the audit log ${this.path} cannot be written: ${why}`, {
-      hint: `What cannot be recorded is not run. Look at: df -h ${quote(this.path)}; then restart the agent.`,
+      hint: `What cannot be recorded is not run. Look at: df -h ${quote(this.path)}; ls -l ${quote(this.path)}`,
       cause,
     });
   }
 }
 
-/** What a check of the whole log found. `line` counts from 1. */
-export type AuditVerdict =
-  | { readonly ok: true; readonly records: number; readonly head: AuditHead; readonly tornBytes: number }
-  | { readonly ok: false; readonly line: number; readonly reason: string };
-
-/**
- * Checks every line of a log. The chain alone cannot show that the newest lines were cut off, that the very
- * last one was changed, or that all was written anew: for that give a head that was kept elsewhere, and it
- * must be in the chain. Throws FanoutError INTEGRITY only when the file cannot be read.
- */
-export function verifyAuditChain(path: string, keptHead?: AuditHead): AuditVerdict {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY);
-  } catch (error) {
-    throw new FanoutError(
-      'INTEGRITY',
-      `the audit log ${path} cannot be read: ${errnoOf(error) ?? String(error)}`,
-      {
-        hint: `Look at: ls -l ${quote(path)}`,
-        cause: error,
-      },
-    );
-  }
-  try {
-    return verifyLines(fd, keptHead);
-  } finally {
-    closeSync(fd);
-  }
+function openForAppend(path: string): OwnedFile {
+  const { O_RDWR, O_APPEND, O_CREAT } = constants;
+  const flags = O_RDWR | O_APPEND | O_CREAT;
+  const file = openOwnedFile(path, { flags, createMode: 0o600, forbidden: 0o022, code });
+  if (file !== undefined) return file;
+  throw new FanoutError(code, `there is no folder for the audit log ${path}`, {
+    hint: 'Make it first, with mode 0700.',
+  });
 }
 
-function verifyLines(fd: number, keptHead: AuditHead | undefined): AuditVerdict {
-  let head: AuditHead = { seq: 0, hash: NO_LINE };
-  let unixMs = 0;
-  const broken = (reason: string): AuditVerdict => ({ ok: false, line: head.seq + 1, reason });
-  for (const { line: bytes, isWhole } of linesForward(fd, LINE_BYTES_MAX)) {
-    if (bytes === TOO_LONG) return broken('the line is too long for a record');
-    if (!isWhole) {
-      if (keptHead !== undefined && keptHead.seq > head.seq) {
-        return broken(`the log ends here, but it once had ${keptHead.seq} records`);
-      }
-      return { ok: true, records: head.seq, head, tornBytes: bytes.length };
-    }
-    const line = parseLine(bytes);
-    if (line === undefined) return broken('the line is not a record');
-    if (line.seq !== head.seq + 1) return broken(`record ${line.seq} stands where ${head.seq + 1} belongs`);
-    if (line.prev !== head.hash) return broken('the line before this one was changed or replaced');
-    if (line.unixMs < unixMs) return broken('its time is before that of the line before');
-    const hash = sha256(bytes);
-    if (keptHead?.seq === line.seq && keptHead.hash !== hash)
-      return broken('it is not the record it once was');
-    head = { seq: line.seq, hash };
-    unixMs = line.unixMs;
-  }
-  return broken('the file could not be read to its end');
-}
-
-function parseLine(bytes: Uint8Array): Line | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(utf8Text(bytes) ?? '');
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { seq, prev, time, id } = value as Record<string, unknown>;
-  if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) return undefined;
-  if (typeof prev !== 'string' || !/^[0-9a-f]{64}$/.test(prev) || typeof time !== 'string') return undefined;
-  const unixMs = Date.parse(time);
-  if (Number.isNaN(unixMs)) return undefined;
-  return { seq, prev, unixMs, id: typeof id === 'string' ? id : undefined };
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+/** So many commands in so short a time that the oldest file with some of them is gone. */
+function tooShort(path: string, seq: number): FanoutError {
+  const what = `the records up to number ${seq} were rotated away, and their commands could still be replayed`;
+  return new FanoutError(code, `the audit log ${path} does not reach back far enough: ${what}`, {
+    hint: 'Nothing is lost: wait two minutes, until those commands are out of their time, and start again.',
+  });
 }
 
 function damaged(path: string, what: string): FanoutError {
   const move = `mv ${quote(path)} ${quote(`${path}.bad`)}`;
-  return new FanoutError('INTEGRITY', `the audit log ${path} is damaged: ${what}`, {
+  return new FanoutError(code, `the audit log ${path} is damaged: ${what}`, {
     hint: `Find out who changed it and keep it: ${move}; a new one is made at the next start.`,
   });
 }

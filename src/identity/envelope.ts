@@ -82,13 +82,18 @@ export interface SignedEnvelope {
 const KIND_ED25519 = 0;
 const APPROVALS_MAX = 8;
 
+/** Gives 64 signature bytes over an SSHSIG preimage: at once, or later, when somebody else has to be asked. */
+type Signer = (preimage: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+
 /**
  * Envelope bytes: msgpack [body bytes, [[key id, kind, signature], ...]], the operator's signature first and
  * approvals behind it. `sign` gets the SSHSIG preimage and
  * gives 64 bytes. Throws FanoutError COMMAND_REFUSED when a node would refuse the body for its form, before
  * anything is signed.
  */
-export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => Uint8Array): Uint8Array {
+export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => Uint8Array): Uint8Array;
+export function signCommand(body: CommandBody, sign: Signer): Uint8Array | Promise<Uint8Array>;
+export function signCommand(body: CommandBody, sign: Signer): Uint8Array | Promise<Uint8Array> {
   // An encoder may replace half a character, and then something else than was shown would be signed.
   for (const text of [body.cluster, body.environment, ...body.argv, body.selector]) {
     if (utf8Text(utf8(text)) === text) continue;
@@ -107,7 +112,9 @@ export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => U
     });
   }
   const signature = sign(sshsigPreimage(NAMESPACES.command, bodyBytes));
-  return packed({ bodyBytes, body, signature, approvals: [] });
+  const seal = (given: Uint8Array): Uint8Array =>
+    packed({ bodyBytes, body, signature: given, approvals: [] });
+  return signature instanceof Uint8Array ? seal(signature) : signature.then(seal);
 }
 
 /**
@@ -118,7 +125,17 @@ export function addApproval(
   envelope: SignedEnvelope,
   approver: Uint8Array,
   sign: (preimage: Uint8Array) => Uint8Array,
-): Uint8Array {
+): Uint8Array;
+export function addApproval(
+  envelope: SignedEnvelope,
+  approver: Uint8Array,
+  sign: Signer,
+): Uint8Array | Promise<Uint8Array>;
+export function addApproval(
+  envelope: SignedEnvelope,
+  approver: Uint8Array,
+  sign: Signer,
+): Uint8Array | Promise<Uint8Array> {
   const { body, bodyBytes, approvals } = envelope;
   if (equalBytes(approver, body.keyId)) {
     throw new FanoutError('USAGE', 'this is your own request, and nobody approves their own', {
@@ -132,7 +149,9 @@ export function addApproval(
     throw new FanoutError('USAGE', `it has ${APPROVALS_MAX} approvals already, and takes no more`);
   }
   const signature = sign(sshsigPreimage(NAMESPACES.approval, bodyBytes));
-  return packed({ ...envelope, approvals: [...approvals, { keyId: approver, signature }] });
+  const seal = (given: Uint8Array): Uint8Array =>
+    packed({ ...envelope, approvals: [...approvals, { keyId: approver, signature: given }] });
+  return signature instanceof Uint8Array ? seal(signature) : signature.then(seal);
 }
 
 /** The envelope with the approvals of both. Undefined when they are not about the same bytes. */

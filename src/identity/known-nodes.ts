@@ -10,8 +10,32 @@ const FILE_BYTES_MAX = 16 * 1024 * 1024;
 
 const code = 'INTEGRITY' as const;
 
-interface Pin {
+/** Stands where the identity does. No identity is as short. */
+const FORGOTTEN = 'forgotten';
+const TIME = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$/;
+
+/** What a line says about a node: an identity that it showed, or that what was pinned before counts no more. */
+interface Statement {
+  readonly node: string;
+  readonly environment: string;
+  /** Undefined when the pin was forgotten. */
+  readonly identity: Uint8Array | undefined;
+  /** When, as `2026-11-30T12:00:00Z`; '' in lines that do not say. */
+  readonly time: string;
+}
+
+interface Pin extends Statement {
   readonly identity: Uint8Array;
+  readonly line: number;
+}
+
+/** A pin, as people look at it. */
+export interface KnownNode {
+  readonly node: string;
+  readonly environment: string;
+  readonly fingerprint: string;
+  /** As `2026-11-30T12:00:00Z`; '' when the file does not say. */
+  readonly firstSeen: string;
   readonly line: number;
 }
 
@@ -23,12 +47,15 @@ export type PinState = 'known' | 'new' | { readonly changed: string };
 
 /**
  * The identities that nodes showed at first contact, as ssh's known_hosts: lines `NODE ENVIRONMENT
- * base64(identity)`. Blanks, `%` and `#` in names are written as in a URL. Empty lines and lines that start
- * with `#` are comments.
+ * base64(identity) [TIME]`. Blanks, `%` and `#` in names are written as in a URL. Empty lines and lines that start
+ * with `#` are comments. A pin ends with a line `NODE ENVIRONMENT forgotten [TIME]`: the file is only appended to, so
+ * that nothing is lost when several processes write at once, and each reads what the others have added.
  */
 export class KnownNodes {
-  private readonly path: string;
+  readonly path: string;
   private readonly pins = new Map<string, Pin>();
+  /** Further pins of nodes that have another one. As long as there are any, nothing in the file is to be believed. */
+  private readonly conflicts = new Map<string, Pin[]>();
   /** How much of which file is in `pins`: whole lines only. */
   private inode = 0;
   private offset = 0;
@@ -36,7 +63,6 @@ export class KnownNodes {
 
   private constructor(path: string) {
     this.path = path;
-    this.refresh();
   }
 
   /**
@@ -44,7 +70,25 @@ export class KnownNodes {
    * line.
    */
   static load(path: string): KnownNodes {
-    return new KnownNodes(path);
+    const nodes = new KnownNodes(path);
+    nodes.refresh();
+    return nodes;
+  }
+
+  /**
+   * The same to look at and to mend: that a node has two pins is no error, and both are listed. Throws FanoutError
+   * INTEGRITY with file:line for a broken line.
+   */
+  static inspect(path: string): KnownNodes {
+    const nodes = new KnownNodes(path);
+    nodes.readFile();
+    return nodes;
+  }
+
+  /** All pins, in the order of the file. */
+  list(): readonly KnownNode[] {
+    const all = [...this.pins.values(), ...[...this.conflicts.values()].flat()];
+    return all.sort((a, b) => a.line - b.line).map(shownPin);
   }
 
   check(environment: string, node: string, identity: Uint8Array): PinState {
@@ -54,19 +98,61 @@ export class KnownNodes {
   }
 
   /**
+   * What to say when `check` finds another identity than the pinned one: where that is pinned, both fingerprints, and
+   * the way out.
+   */
+  changeOf(environment: string, node: string, identity: Uint8Array): string {
+    const pin = this.pins.get(pinKey(environment, node));
+    if (pin === undefined) return `the key of "${node}" is not pinned`;
+    return (
+      `the key of "${node}" has changed: ${this.path}:${pin.line} pins ${identityFingerprint(pin.identity)}, now ` +
+      `it shows ${identityFingerprint(identity)}. Somebody may be impersonating it. If its agent ` +
+      `prints that node key, run: ${this.forgetCommand(pin)}`
+    );
+  }
+
+  /** The command that ends the pins of one node, and of no other. */
+  forgetCommand({ node, environment }: { node: string; environment: string }): string {
+    const others = [...this.pins.values()].some(
+      (pin) => pin.node === node && pin.environment !== environment,
+    );
+    const name = escapeName(node);
+    const scope = others ? ` --env ${quote(escapeName(environment))}` : '';
+    return `fanout known-nodes forget${scope} ${name.startsWith('-') ? '-- ' : ''}${quote(name)}`;
+  }
+
+  /**
+   * Ends all pins of a node, in one environment or in all. Returns those that were there. `name` is the name, or as
+   * `list` and the file write it. Throws FanoutError INTEGRITY.
+   */
+  forget(name: string, environment?: string): readonly KnownNode[] {
+    this.readFile();
+    const node = nameOf(name);
+    const where = environment === undefined ? undefined : nameOf(environment);
+    const isMeant = (pin: KnownNode): boolean =>
+      pin.node === node && (where === undefined || pin.environment === where);
+    const gone = this.list().filter(isMeant);
+    for (const key of new Set(gone.map((pin) => pinKey(pin.environment, pin.node)))) {
+      appendLine(this.path, `${key} ${FORGOTTEN} ${timeNow()}`);
+    }
+    this.readFile();
+    return gone;
+  }
+
+  /**
    * Pins an identity unless it is pinned. The file is read again before and after, so that of two processes
    * that pin different identities for one node at the same moment at least one gets an error. Throws
-   * FanoutError INTEGRITY when another identity is pinned; the hint says which line to remove if the change
-   * is wanted.
+   * FanoutError INTEGRITY when another identity is pinned; it says how to end that pin if the change is
+   * wanted.
    */
   remember(environment: string, node: string, identity: Uint8Array): void {
     assert(node !== '' && environment !== '' && identity.length === IDENTITY_BYTES, 'a pin is complete');
     this.refresh();
     const state = this.check(environment, node, identity);
     if (state === 'known') return;
-    if (state !== 'new') throw this.changedError(environment, node, identity, state.changed);
+    if (state !== 'new') throw new FanoutError(code, this.changeOf(environment, node, identity));
     const key = pinKey(environment, node);
-    appendLine(this.path, `${key} ${Buffer.from(identity).toString('base64')}`);
+    appendLine(this.path, `${key} ${Buffer.from(identity).toString('base64')} ${timeNow()}`);
     this.refresh();
   }
 
@@ -75,15 +161,21 @@ export class KnownNodes {
    * each time.
    */
   refresh(): void {
+    this.readFile();
+    const [conflict] = this.conflicts.values();
+    if (conflict !== undefined) throw this.conflictError(conflict);
+  }
+
+  private readFile(): void {
     const file = openOwnedFile(this.path, { flags: constants.O_RDONLY, forbidden: 0o022, code });
     if (file === undefined) {
-      this.forget(0);
+      this.startOver(0);
       return;
     }
     try {
       const { ino, size } = file.stats;
       // Edited, not appended to.
-      if (ino !== this.inode || size < this.offset) this.forget(ino);
+      if (ino !== this.inode || size < this.offset) this.startOver(ino);
       const bytes = readOpenFile(file, { from: this.offset, maxBytes: FILE_BYTES_MAX, code });
       let line = this.lines;
       const wholeLines = bytes.lastIndexOf(0x0a) + 1;
@@ -100,8 +192,9 @@ export class KnownNodes {
     }
   }
 
-  private forget(inode: number): void {
+  private startOver(inode: number): void {
     this.pins.clear();
+    this.conflicts.clear();
     this.inode = inode;
     this.offset = 0;
     this.lines = 0;
@@ -109,26 +202,36 @@ export class KnownNodes {
 
   private add(raw: string, line: number): void {
     if (raw.trim() === '' || raw.startsWith('#')) return;
-    const pin = parseLine(raw);
-    if (typeof pin === 'string') throw brokenLine(this.path, line, pin);
-    const earlier = this.pins.get(pin.key);
+    const said = parseLine(raw);
+    if (typeof said === 'string') throw brokenLine(this.path, line, said);
+    const key = pinKey(said.environment, said.node);
+    const { identity } = said;
+    if (identity === undefined) {
+      this.pins.delete(key);
+      this.conflicts.delete(key);
+      return;
+    }
+    const pin = { ...said, identity, line };
+    const earlier = this.pins.get(key);
     if (earlier === undefined) {
-      this.pins.set(pin.key, { identity: pin.identity, line });
-    } else if (!equalBytes(earlier.identity, pin.identity)) {
-      const what = `line ${earlier.line} pins another identity for the same node`;
-      throw brokenLine(this.path, line, what);
+      this.pins.set(key, pin);
+    } else if (!equalBytes(earlier.identity, identity)) {
+      // The last line may be read twice: before its line end was written, and after.
+      const others = (this.conflicts.get(key) ?? []).filter((other) => other.line !== line);
+      this.conflicts.set(key, [...others, pin]);
     }
   }
 
-  private changedError(environment: string, node: string, identity: Uint8Array, old: string): FanoutError {
-    const line = this.pins.get(pinKey(environment, node))?.line ?? 0;
-    const shown = `${identityFingerprint(identity)}, pinned is ${old}`;
-    return new FanoutError(code, `the identity of node ${node} has changed: it shows ${shown}`, {
-      hint:
-        'Either the node was set up anew, or somebody answers in its place. Compare its fingerprint on the ' +
-        'node itself. ' +
-        `If it is right, remove the old pin: sed -i ${line}d ${quote(this.path)}`,
-    });
+  private conflictError([pin]: readonly Pin[]): FanoutError {
+    assert(pin !== undefined, 'a conflict has a second pin');
+    const first = this.pins.get(pinKey(pin.environment, pin.node));
+    assert(first !== undefined, 'a conflict has a first pin');
+    return new FanoutError(
+      code,
+      `${this.path}:${pin.line}: line ${first.line} pins another identity for the same node "${pin.node}": ` +
+        `${identityFingerprint(first.identity)} there, ${identityFingerprint(pin.identity)} here`,
+      { hint: `Find out which is right, then forget both and meet it again: ${this.forgetCommand(pin)}` },
+    );
   }
 }
 
@@ -138,11 +241,12 @@ function pinKey(environment: string, node: string): string {
 }
 
 /** A node chooses its own name: it must not be able to write a second line, or a comment, into this file. */
-function escapeName(name: string): string {
+export function escapeName(name: string): string {
   return name.replace(/[\s\p{C}%#]/gu, (character) => encodeURIComponent(character));
 }
 
-function isEscapedName(field: string): boolean {
+/** Whether a field is a name as `escapeName` writes it. */
+export function isEscapedName(field: string): boolean {
   try {
     return escapeName(decodeURIComponent(field)) === field;
   } catch {
@@ -150,18 +254,34 @@ function isEscapedName(field: string): boolean {
   }
 }
 
-/** The pin of a line, or what is wrong with it. */
-function parseLine(raw: string): { key: string; identity: Uint8Array } | string {
+/** The name that a field of the file stands for; a text that is no such field is the name itself. */
+function nameOf(text: string): string {
+  return isEscapedName(text) ? decodeURIComponent(text) : text;
+}
+
+/** What a line says, or what is wrong with it. */
+function parseLine(raw: string): Statement | string {
   const fields = raw.trim().split(/[ \t]+/);
-  const [node = '', environment = '', encoded = ''] = fields;
-  if (fields.length !== 3 || !isEscapedName(node) || !isEscapedName(environment)) {
+  const [node = '', environment = '', what = '', time = ''] = fields;
+  const isNamed = isEscapedName(node) && isEscapedName(environment);
+  if (fields.length < 3 || fields.length > 4 || !isNamed || !TIME.test(time)) {
     return 'expected NODE ENVIRONMENT IDENTITY';
   }
-  const identity = Buffer.from(encoded, 'base64');
-  if (identity.length !== IDENTITY_BYTES || identity.toString('base64') !== encoded) {
+  const names = { node: decodeURIComponent(node), environment: decodeURIComponent(environment) };
+  if (what === FORGOTTEN) return { ...names, identity: undefined, time };
+  const identity = Buffer.from(what, 'base64');
+  if (identity.length !== IDENTITY_BYTES || identity.toString('base64') !== what) {
     return `the identity must be ${IDENTITY_BYTES} bytes in base64`;
   }
-  return { key: `${node} ${environment}`, identity: Uint8Array.from(identity) };
+  return { ...names, identity: Uint8Array.from(identity), time };
+}
+
+function shownPin({ node, environment, identity, time, line }: Pin): KnownNode {
+  return { node, environment, fingerprint: identityFingerprint(identity), firstSeen: time, line };
+}
+
+function timeNow(): string {
+  return `${new Date().toISOString().slice(0, 19)}Z`;
 }
 
 function textOf(path: string, bytes: Uint8Array): string {

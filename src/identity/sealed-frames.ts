@@ -1,7 +1,8 @@
 import { assert, unreachable } from '../lib/assert.ts';
-import { EMPTY, readU32, utf8, utf8Text, writeU32 } from '../lib/bytes.ts';
+import { EMPTY, fromHex, readU32, toHex, utf8, utf8Text, writeU32 } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { encodeRpc } from '../lib/msgpack.ts';
+import type { AuditHead } from './audit-record.ts';
 import { ED25519_SIGNATURE_BYTES } from './ed25519.ts';
 import { decodeWhole, TupleReader } from './tuple.ts';
 
@@ -13,14 +14,16 @@ const NAME_BYTES_MAX = 256;
 const TEXT_BYTES_MAX = 4096;
 
 /** Why a command is over. */
-type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cancelled';
-const END_CAUSES: readonly EndCause[] = ['exit', 'timeout', 'output-limit', 'cancelled'];
+const END_CAUSES = ['exit', 'timeout', 'output-limit', 'cpu-limit', 'memory-limit', 'cancelled'] as const;
+type EndCause = (typeof END_CAUSES)[number];
 
 /** How a command ended, as the node's runner knows it. */
 export interface EndSummary {
   readonly code: number | null;
   readonly signal: string | null;
   readonly cause: EndCause;
+  /** What the policy gave it of what it used too much of: bytes of output or memory, milliseconds of processor time. */
+  readonly limit?: number;
   readonly durationMs: number;
   /** Bytes that the command wrote: at least those that were sent, more when a limit cut them. */
   readonly stdoutBytes: number;
@@ -45,7 +48,16 @@ export type NodeFrame =
   | { readonly kind: 'denied'; readonly code: string; readonly rule: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly hint: string }
   | { readonly kind: 'stdout' | 'stderr'; readonly data: Uint8Array }
-  | ({ readonly kind: 'end'; readonly outputHash: Uint8Array; readonly signature: Uint8Array } & EndSummary);
+  | ({
+      readonly kind: 'end';
+      readonly outputHash: Uint8Array;
+      /**
+       * Where the node's audit log stands, the record of this end included; null when it has none. An asker that keeps
+       * it notices at the next contact when the log was rewritten.
+       */
+      readonly auditHead: AuditHead | null;
+      readonly signature: Uint8Array;
+    } & EndSummary);
 
 /**
  * The asker's word. `hold`: keep it, and do not start yet; `go`: run it; `deadline`: it may run this long from its start, as
@@ -92,8 +104,9 @@ export function encodeNodeFrame(frame: NodeFrame): { kind: number; body: Uint8Ar
       return { kind, body: encodeRpc([text(frame.reason), text(frame.hint)]) };
     case 'end': {
       const { code, signal, cause, durationMs, stdoutBytes, stderrBytes, outputHash, signature } = frame;
-      const counts = [durationMs, stdoutBytes, stderrBytes];
-      return { kind, body: encodeRpc([code, signal, cause, ...counts, outputHash, signature]) };
+      const counts = [frame.limit ?? null, durationMs, stdoutBytes, stderrBytes];
+      const head = headTuple(frame.auditHead);
+      return { kind, body: encodeRpc([code, signal, cause, ...counts, outputHash, ...head, signature]) };
     }
     default:
       return unreachable(frame);
@@ -142,18 +155,38 @@ export function decodeNodeFrame(plaintext: Uint8Array): NodeFrame {
 }
 
 function decodeEnd(body: Uint8Array): NodeFrame {
-  const tuple = TupleReader.of(decodeWhole(body), 'end', 8);
+  const tuple = TupleReader.of(decodeWhole(body), 'end', 11);
+  const code = tuple.integerOrNull('exit code', 0, 255);
+  const signal = tuple.textOrNull('signal', 1, NAME_BYTES_MAX);
+  const cause = asCause(tuple.text('cause', 1, NAME_BYTES_MAX));
+  const limit = tuple.integerOrNull('limit', 0, Number.MAX_SAFE_INTEGER);
   return {
     kind: 'end',
-    code: tuple.integerOrNull('exit code', 0, 255),
-    signal: tuple.textOrNull('signal', 1, NAME_BYTES_MAX),
-    cause: asCause(tuple.text('cause', 1, NAME_BYTES_MAX)),
+    code,
+    signal,
+    cause,
+    ...(limit === null ? {} : { limit }),
     durationMs: tuple.integer('duration', 0, Number.MAX_SAFE_INTEGER),
     stdoutBytes: tuple.integer('stdout bytes', 0, Number.MAX_SAFE_INTEGER),
     stderrBytes: tuple.integer('stderr bytes', 0, Number.MAX_SAFE_INTEGER),
     outputHash: tuple.bytes('output hash', 32),
+    auditHead: readHead(tuple),
     signature: tuple.bytes('signature', ED25519_SIGNATURE_BYTES),
   };
+}
+
+/** A head as two values of a message: number 0 stands for none. */
+export function headTuple(head: AuditHead | null): [seq: number, hash: Uint8Array] {
+  if (head === null) return [0, EMPTY];
+  const hash = fromHex(head.hash);
+  assert(hash?.length === 32 && head.seq > 0, 'a head has a number and a SHA-256');
+  return [head.seq, hash];
+}
+
+function readHead(tuple: TupleReader): AuditHead | null {
+  const seq = tuple.integer('audit record', 0, Number.MAX_SAFE_INTEGER);
+  const hash = tuple.bytes('audit hash', seq === 0 ? 0 : 32);
+  return seq === 0 ? null : { seq, hash: toHex(hash) };
 }
 
 /** The longest time that a deadline can say, in milliseconds. */

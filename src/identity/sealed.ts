@@ -3,6 +3,7 @@ import { assert } from '../lib/assert.ts';
 import { concatBytes, equalBytes, writeU32 } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { encodeRpc } from '../lib/msgpack.ts';
+import type { AuditHead } from './audit-record.ts';
 import { BOX_KEY_BYTES, BOX_NONCE_BYTES, openBox } from './box.ts';
 import { ED25519_KEY_BYTES, ED25519_SIGNATURE_BYTES, verifyEd25519 } from './ed25519.ts';
 import { FrameBuffer, LENGTH_BYTES } from './frame-buffer.ts';
@@ -18,6 +19,7 @@ import {
   encodeAskerBody,
   encodeNodeFrame,
   FrameKind,
+  headTuple,
   type NodeFrame,
 } from './sealed-frames.ts';
 import { NAMESPACES, sshsigPreimage } from './sshsig.ts';
@@ -98,8 +100,8 @@ function helloPreimage(hello: {
 }
 
 function endPreimage(requestId: Uint8Array, node: string, end: Omit<End, 'signature' | 'kind'>): Uint8Array {
-  const { code, signal, cause, stdoutBytes, stderrBytes, outputHash } = end;
-  const outcome = [code, signal, cause, stdoutBytes, stderrBytes, outputHash];
+  const { code, signal, cause, limit = null, stdoutBytes, stderrBytes, outputHash, auditHead } = end;
+  const outcome = [code, signal, cause, limit, stdoutBytes, stderrBytes, outputHash, ...headTuple(auditHead)];
   return sshsigPreimage(NAMESPACES.nodeEnd, encodeRpc([requestId, node, ...outcome]));
 }
 
@@ -137,8 +139,9 @@ export class NodeChannel {
     this.incoming = new FrameCipher(options.secret, options.requestId, DIRECTIONS.askerToNode);
   }
 
-  /** SHA-256 over the output, once `sealEnd` was called. */
-  get outputHash(): Uint8Array | undefined {
+  /** SHA-256 over the output that was sealed. Ends the output: it is recorded before the end is sent. */
+  endOutput(): Uint8Array {
+    this.hash ??= this.output.digest();
     return this.hash;
   }
 
@@ -147,6 +150,7 @@ export class NodeChannel {
     this.advance(frame.kind);
     if (frame.kind === 'stdout' || frame.kind === 'stderr') {
       const { length } = frame.data;
+      assert(this.hash === undefined, 'output comes before its end');
       assert(length > 0 && length <= DATA_BYTES_MAX, 'output comes in chunks of 1 to 65536 bytes');
       this.output.add(frame);
     }
@@ -155,16 +159,16 @@ export class NodeChannel {
   }
 
   /**
-   * The bytes of the last frame: the summary, the hash over all output, and this node's signature over both.
+   * The bytes of the last frame: the summary, the hash over all output, and this node's signature over all of it.
    */
-  sealEnd(summary: EndSummary): Uint8Array {
+  sealEnd(summary: EndSummary, auditHead: AuditHead | null = null): Uint8Array {
     this.advance('end');
     const { bytes } = this.output;
-    const { code, signal, cause, stdoutBytes, stderrBytes } = summary;
+    const { stdoutBytes, stderrBytes } = summary;
     assert(stdoutBytes >= bytes.stdout && stderrBytes >= bytes.stderr, 'a command wrote what was sent of it');
-    this.hash = this.output.digest();
+    const outputHash = this.endOutput();
     const durationMs = Math.max(0, Math.round(summary.durationMs));
-    const end = { code, signal, cause, durationMs, stdoutBytes, stderrBytes, outputHash: this.hash };
+    const end = { ...summary, durationMs, outputHash, auditHead };
     const { nodeKey, requestId, nodeName } = this.options;
     const signature = nodeKey.sign(endPreimage(requestId, nodeName, end));
     const { kind, body } = encodeNodeFrame({ kind: 'end', ...end, signature });

@@ -100,8 +100,23 @@ export function formatPrivateKey(seed: Uint8Array, comment: string): string {
  * to do.
  */
 export function parsePrivateKey(text: string): PrivateKey {
+  return undamaged(() => parseOpenSsh(pemBody(text.trim())));
+}
+
+/**
+ * The public key of an OpenSSH private key file that is protected by a passphrase; undefined for one that is not. It
+ * stands in the clear, and tells an agent which key is meant. Throws as `parsePrivateKey` does.
+ */
+export function lockedPublicKey(text: string): Uint8Array | undefined {
+  return undamaged(() => {
+    const { isLocked, blob } = readHead(new SshReader(pemBody(text.trim())));
+    return isLocked ? keyOfBlob(blob) : undefined;
+  });
+}
+
+function undamaged<T>(parse: () => T): T {
   try {
-    return parseOpenSsh(pemBody(text.trim()));
+    return parse();
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     throw invalid(
@@ -128,16 +143,22 @@ function pemBody(text: string): Uint8Array {
   return bytes;
 }
 
-function parseOpenSsh(bytes: Uint8Array): PrivateKey {
-  const file = new SshReader(bytes);
+/** What stands in front of the secret part, protected or not. */
+function readHead(file: SshReader): { isLocked: boolean; blob: Uint8Array } {
   need(equalBytes(file.take(MAGIC.length), utf8(MAGIC)), 'it does not start with openssh-key-v1');
   const cipher = utf8Text(file.string());
   const kdf = utf8Text(file.string());
   const kdfOptions = file.string();
-  if (cipher !== 'none' || kdf !== 'none') throw encrypted();
-  need(kdfOptions.length === 0, 'it has options for a password that it does not use');
+  const isLocked = cipher !== 'none' || kdf !== 'none';
+  need(isLocked || kdfOptions.length === 0, 'it has options for a password that it does not use');
   need(file.u32() === 1, 'it holds more than one key');
-  const blob = file.string();
+  return { isLocked, blob: file.string() };
+}
+
+function parseOpenSsh(bytes: Uint8Array): PrivateKey {
+  const file = new SshReader(bytes);
+  const { isLocked, blob } = readHead(file);
+  if (isLocked) throw encrypted();
   const secret = new SshReader(file.string());
   need(file.rest().length === 0, 'there are bytes behind the key');
   const outer = keyOfBlob(blob);
@@ -160,8 +181,10 @@ function parseOpenSsh(bytes: Uint8Array): PrivateKey {
   return { seed, publicKey: derived, comment: checkComment(comment) };
 }
 
-/** The raw key inside a public blob; every other key type and every unsafe key is refused. */
-function keyOfBlob(blob: Uint8Array): Uint8Array {
+/**
+ * The raw key inside a public blob. Throws FanoutError KEY_INVALID for every other key type and every unsafe key.
+ */
+export function keyOfBlob(blob: Uint8Array): Uint8Array {
   let type: string | undefined;
   let key: Uint8Array;
   let left: number;
@@ -211,7 +234,12 @@ function invalid(message: string, hint: string): FanoutError {
 
 function wrongType(type: string): FanoutError {
   const shown = /^[a-z0-9@.-]{1,64}$/.test(type) ? type : 'another kind';
-  return invalid(`the key is of type ${shown}; fanout takes ssh-ed25519 keys`, MAKE_A_KEY);
+  // Hardware keys sign a text of their own with flags and a counter, which nodes do not check.
+  const why = shown.startsWith('sk-') ? ' (a hardware key signs in another form than nodes check)' : '';
+  return invalid(
+    `the key is of type ${shown}; fanout takes ssh-ed25519 keys alone${why}`,
+    `One kind of signature is less to get wrong. ${MAKE_A_KEY}`,
+  );
 }
 
 function notAPublicKey(text: string): FanoutError {
@@ -247,8 +275,8 @@ function notAPrivateKey(head: string): FanoutError {
 
 function encrypted(): FanoutError {
   return invalid(
-    'the private key is protected by a passphrase; fanout does not open those, nor speak to ssh-agent yet',
-    'Make a key for fanout alone, protected by its file mode, with: fanout operator keygen',
+    'the private key is protected by a passphrase that only OpenSSH asks for',
+    'Hand it to your ssh-agent with ssh-add, or make a key for fanout alone: fanout operator keygen --passphrase',
   );
 }
 

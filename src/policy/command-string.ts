@@ -3,6 +3,7 @@ import { utf8 } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { refusedCharacter, shown } from './characters.ts';
 import { caretExcerpt } from './excerpt.ts';
+import { handlerName, queryName } from './names.ts';
 
 /** Longest command line in bytes. Far above what a person types; bounds the work of both parsers. */
 const COMMAND_BYTES_MAX = 2048;
@@ -97,8 +98,12 @@ export function checkArgv(argv: readonly string[]): string | undefined {
   }
   if (total > ARGV_BYTES_MAX)
     return `the words have ${total} bytes together, at most ${ARGV_BYTES_MAX} are taken`;
-  if (!PROGRAM.test(program)) return `"${program}" is not a program name`;
-  return undefined;
+  return isProgram(program) ? undefined : `"${program}" is not a program name`;
+}
+
+/** A program, or what stands in its place: a handler or a query of the node, with a colon that no program has. */
+function isProgram(word: string): boolean {
+  return PROGRAM.test(word) || handlerName(word) !== undefined || queryName(word) !== undefined;
 }
 
 /**
@@ -151,7 +156,7 @@ function shellCharacter(text: string, at: number): FanoutError {
 }
 
 function unfitArgv(text: string, program: string, problem: string): FanoutError {
-  if (PROGRAM.test(program)) {
+  if (isProgram(program)) {
     return new FanoutError('COMMAND_REFUSED', problem, { hint: 'Split the command into several.' });
   }
   const start = text.search(/[^ \t]/);

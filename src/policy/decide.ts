@@ -1,8 +1,11 @@
 import { checkArgv } from './command-string.ts';
+import type { Matcher } from './glob.ts';
 import type { PathCheck } from './grammar.ts';
 import { countedApprovers, isDeniedPath, judge, type Obstacle, type PolicyRequest } from './judge.ts';
-import { isExpired } from './operators.ts';
+import { queryName } from './names.ts';
+import { isExpired, isNamed } from './operators.ts';
 import type { AllowRule, Policy, Surroundings } from './policy.ts';
+import { allowedQuery } from './queries.ts';
 
 /** Why a command is denied, as one stable word for logs and answers. */
 type DenyCode = 'deny-rule' | 'no-rule' | 'approvals' | 'operator-unknown' | 'operator-expired' | 'argv';
@@ -21,9 +24,13 @@ export type Decision =
       readonly path: string | undefined;
       /** Arguments whose real path must be accepted too, before anything starts. */
       readonly pathChecks: readonly PathCheck[];
+      /** Whether a deny rule names this real path, which the node may have found by other ways than the arguments. */
+      readonly isDenied: Matcher;
       readonly surroundings: Surroundings;
       /** Those whose approval the rule asked for. Empty when it asks for none. */
       readonly approvedBy: readonly string[];
+      /** The rule's sentence about the risk that it takes, for explanations and the audit log. */
+      readonly dangerous: string | undefined;
     }
   | {
       readonly effect: 'deny';
@@ -48,6 +55,8 @@ export function decide(policy: Policy, request: PolicyRequest): Decision {
     if (rule.effect !== 'deny' || !judge(policy, rule, request).matches) continue;
     return deny('deny-rule', `rule "${rule.id}" denies it`, rule.id, rule.why);
   }
+  const query = queryName(request.argv[0] ?? '');
+  if (query !== undefined) return decideQuery(policy, query, request);
   let nearest:
     | { readonly rule: AllowRule; readonly obstacle: Obstacle; readonly nearness: number }
     | undefined;
@@ -67,6 +76,20 @@ export function decide(policy: Policy, request: PolicyRequest): Decision {
     'no-rule',
     `${reason}; nearest is "${nearest.rule.id}", but ${OBSTACLE_TEXT[nearest.obstacle]}`,
   );
+}
+
+/** A signed question: the policy's list of queries says whose are answered, beside everybody's. */
+function decideQuery(policy: Policy, query: string, request: PolicyRequest): Decision {
+  const { operator: name = '', unixMs, argv } = request;
+  const operator = policy.operators.get(name);
+  const found = policy.queries.find((rule) => rule.name === query);
+  if (found === undefined || operator === undefined)
+    return deny('no-rule', `no query "${query}" is answered here`);
+  if (found.operators !== undefined && !isNamed(found.operators, name, operator, unixMs)) {
+    return deny('no-rule', `the query "${query}" is answered here, but not for this operator`);
+  }
+  if (argv.length > 2) return deny('no-rule', 'a query takes one argument, which its handler reads');
+  return allowedQuery(found, isDeniedPath(policy, request));
 }
 
 /** What a remote operator is told about a near miss. The details stay in the policy. */
@@ -95,8 +118,10 @@ function allow(
       ...check,
       accepts: (realPath) => check.accepts(realPath) && !isDenied(realPath),
     })),
+    isDenied,
     surroundings: rule.surroundings,
     approvedBy: countedApprovers(policy, rule, request),
+    dangerous: rule.dangerous,
   };
 }
 

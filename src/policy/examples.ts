@@ -12,33 +12,43 @@ import type { ExampleText, PolicyText } from './schema.ts';
 const EXAMPLE_UNIX_MS = 0;
 
 /**
- * Checks that a policy does what its author wrote that it does. Throws FanoutError POLICY_INVALID at the
- * first lie.
+ * Checks that a policy does what its author wrote that it does, and tells which rules allow some example. Throws
+ * FanoutError POLICY_INVALID at the first lie.
  */
-export function checkExamples(policy: Policy, examples: PolicyText['examples'], place: Place): void {
+export function checkExamples(
+  policy: Policy,
+  examples: PolicyText['examples'],
+  place: Place,
+): ReadonlySet<string> {
+  const deciding = new Set<string>();
   for (const [index, example] of examples.allow.entries()) {
     const verdict = verdictOn(policy, example);
-    if (verdict.isAllowed) continue;
+    if (verdict.rule !== undefined) {
+      deciding.add(verdict.rule);
+      continue;
+    }
     throw place
       .at('allow', index)
       .error(`"${example.cmd}" as ${example.as} should be allowed, but ${verdict.text}`);
   }
   for (const [index, example] of examples.deny.entries()) {
     const verdict = verdictOn(policy, example);
-    if (!verdict.isAllowed) continue;
+    if (verdict.rule === undefined) continue;
     throw place
       .at('deny', index)
       .error(`"${example.cmd}" as ${example.as} should be denied, but ${verdict.text}`);
   }
+  return deciding;
 }
 
-function verdictOn(policy: Policy, example: ExampleText): { isAllowed: boolean; text: string } {
+/** `rule` is the one that allows it, if any does. */
+function verdictOn(policy: Policy, example: ExampleText): { rule: string | undefined; text: string } {
   let argv: string[];
   try {
     argv = parseCommandString(example.cmd);
   } catch (error) {
     if (!(error instanceof FanoutError)) throw error;
-    return { isAllowed: false, text: `it is no command: ${error.message.split('\n')[0]}` };
+    return { rule: undefined, text: `it is no command: ${error.message.split('\n')[0]}` };
   }
   const tags = new Map(Object.entries(example.tags));
   const { decision, rules } = explain(policy, {
@@ -49,8 +59,8 @@ function verdictOn(policy: Policy, example: ExampleText): { isAllowed: boolean; 
     argv,
     unixMs: EXAMPLE_UNIX_MS,
   });
-  if (decision.effect === 'allow') return { isAllowed: true, text: `rule "${decision.rule}" allows it` };
+  if (decision.effect === 'allow') return { rule: decision.rule, text: `rule "${decision.rule}" allows it` };
   const nearest = rules.find(({ effect }) => effect === 'allow');
   const detail = decision.code === 'no-rule' && nearest ? ` ("${nearest.id}": ${nearest.reason})` : '';
-  return { isAllowed: false, text: `${decision.reason}${detail}` };
+  return { rule: undefined, text: `${decision.reason}${detail}` };
 }

@@ -86,11 +86,12 @@ function verdictText(decision: Decision): string {
 }
 
 function allowedText(decision: Extract<Decision, { effect: 'allow' }>): string[] {
-  const { path, surroundings, pathChecks, approvedBy } = decision;
+  const { program, path, surroundings, pathChecks, approvedBy, dangerous } = decision;
   return [
-    `file       ${path ?? 'searched in the fixed path'}`,
+    `file       ${path ?? (program.includes(':') ? 'what the node has under this name' : 'searched in the fixed path')}`,
     ...surroundingsText(surroundings),
     ...(approvedBy.length === 0 ? [] : [`approved   by ${shown(approvedBy.join(', '))}`]),
+    ...(dangerous === undefined ? [] : [`dangerous  ${shown(dangerous)}`]),
     ...pathChecks.map(
       ({ path: given, pattern }) => `real path  of ${shownWord(given)} must match ${pattern} too`,
     ),

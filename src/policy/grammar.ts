@@ -1,13 +1,14 @@
 import { assert } from '../lib/assert.ts';
 import { shownWord } from './command-string.ts';
 import type { Matcher } from './glob.ts';
+import { assignmentOf } from './names.ts';
 import type { Token } from './tokens.ts';
 
 /** One place for an argument, and the forms that it may have: at least one of them has to accept. */
 export type Slot = readonly Token[];
 
 /**
- * The arguments that a program may get, in one of two forms. Either consumes the whole list or does not
+ * The arguments that a program may get, in one of three forms. Each consumes the whole list or does not
  * match.
  */
 export type Grammar =
@@ -25,13 +26,19 @@ export type Grammar =
       readonly first: readonly Slot[];
       /** What the positionals behind them may be, and how many. */
       readonly rest: { readonly min: number; readonly max: number; readonly slot: Slot };
+    }
+  | {
+      /** Arguments of a handler, `name=value` each. What they may be at all, its manifest on the node says. */
+      readonly form: 'parameters';
+      /** The only ones that may be given, and what they may be; undefined: as the manifest says. */
+      readonly slots: ReadonlyMap<string, Slot> | undefined;
     };
 
 /** An argument whose real path has to be accepted too, because a link may lead elsewhere. */
 export interface PathCheck {
   /** Index in argv. */
   readonly index: number;
-  /** The path itself: the whole argument, or what is behind the `=` of a long option. */
+  /** The path itself: the whole argument, or what is behind the `=` of a long option or a parameter. */
   readonly path: string;
   readonly accepts: Matcher;
   /** The policy's patterns, for a message. */
@@ -45,7 +52,34 @@ export type GrammarResult =
 
 /** Matches everything behind argv[0]. Deterministic and total; the time is linear in the arguments. */
 export function matchGrammar(grammar: Grammar, argv: readonly string[]): GrammarResult {
-  return grammar.form === 'sequence' ? matchSequence(grammar.slots, argv) : matchOptions(grammar, argv);
+  switch (grammar.form) {
+    case 'sequence':
+      return matchSequence(grammar.slots, argv);
+    case 'options':
+      return matchOptions(grammar, argv);
+    case 'parameters':
+      return matchParameters(grammar.slots, argv);
+  }
+}
+
+function matchParameters(
+  slots: ReadonlyMap<string, Slot> | undefined,
+  argv: readonly string[],
+): GrammarResult {
+  const pathChecks: PathCheck[] = [];
+  const seen = new Set<string>();
+  for (let index = 1; index < argv.length; index++) {
+    const pair = assignmentOf(argv[index] ?? '');
+    if (pair === undefined) return misfit(index, `argument ${index} is not of the form name=value`);
+    if (seen.has(pair.name)) return misfit(index, `argument ${index}: ${pair.name} is given twice`);
+    seen.add(pair.name);
+    if (slots === undefined) continue;
+    const slot = slots.get(pair.name);
+    if (slot === undefined) return misfit(index, `argument ${index}: ${pair.name} is not declared`);
+    const problem = fill(slot, { index, path: pair.value }, pathChecks);
+    if (problem !== undefined) return misfit(index, problem);
+  }
+  return { matches: true, pathChecks };
 }
 
 function matchSequence(slots: readonly Slot[], argv: readonly string[]): GrammarResult {

@@ -1,6 +1,7 @@
 import { unreachable } from '../lib/assert.ts';
 import type { Matcher } from './glob.ts';
 import { matchGrammar, type PathCheck } from './grammar.ts';
+import { assignmentOf, handlerName } from './names.ts';
 import { isExpired, isNamed } from './operators.ts';
 import type { AllowedCommand, AllowRule, DenyRule, Policy, Rule } from './policy.ts';
 import { selectorText, selects } from './selector.ts';
@@ -86,7 +87,8 @@ function judgeAllow(policy: Policy, rule: AllowRule, request: PolicyRequest): Fi
 }
 
 function judgeDeny(policy: Policy, rule: DenyRule, request: PolicyRequest): Finding {
-  const [program = '', ...args] = request.argv;
+  const [program = '', ...rest] = request.argv;
+  const args = handlerName(program) === undefined ? rest : rest.flatMap(withValue);
   const name = program.slice(program.lastIndexOf('/') + 1);
   const isDenied =
     rule.programs.some(({ matches }) => matches(name)) ||
@@ -99,6 +101,12 @@ function judgeDeny(policy: Policy, rule: DenyRule, request: PolicyRequest): Find
   if (unmet === undefined) return { matches: true, command: undefined, pathChecks: [] };
   const reason = `the command matches, but ${unmet.reason}`;
   return { matches: false, obstacle: unmet.obstacle, reason, nearness: NEARNESS.conditions };
+}
+
+/** An argument of a handler, and the value in it: a deny rule that names the value means it there too. */
+function withValue(argument: string): string[] {
+  const value = assignmentOf(argument)?.value;
+  return value === undefined ? [argument] : [argument, value];
 }
 
 /**

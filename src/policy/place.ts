@@ -1,5 +1,5 @@
 import { FanoutError } from '../lib/errors.ts';
-import type { YamlPath, YamlSource } from './yaml-source.ts';
+import type { SourceError, YamlPath, YamlSource } from './yaml-source.ts';
 
 /**
  * A value in a policy file, for errors about it: knows its line, and the rule or operator that it belongs to.
@@ -19,12 +19,16 @@ export class Place {
   }
 
   /** FanoutError POLICY_INVALID about this value, or about its key. */
-  error(message: string, hint?: string, atKey = false): FanoutError {
-    const subject = subjectOf(this.source.value, this.path);
-    return this.source.error(this.path, `${subject}${message}`, {
+  error(message: string, hint?: string, atKey = false): SourceError {
+    return this.source.error(this.path, `${this.subject}${message}`, {
       atKey,
       ...(hint === undefined ? {} : { hint }),
     });
+  }
+
+  /** What a person calls this part of the file: `rule "health": `, `operator "alice": `. */
+  get subject(): string {
+    return subjectOf(this.source.value, this.path);
   }
 
   /** Runs something that reads the value here, and turns its complaint into one with file and line. */
@@ -39,7 +43,6 @@ export class Place {
   }
 }
 
-/** What a person calls this part of the file: `rule "health": `, `operator "alice": `. */
 function subjectOf(root: unknown, path: YamlPath): string {
   const [section, entry] = path;
   if (section === 'operators' && entry !== undefined) return `operator "${entry}": `;

@@ -115,7 +115,7 @@ export interface AllowRule {
   readonly commands: readonly AllowedCommand[];
   readonly surroundings: Surroundings;
   readonly approvals: ApprovalNeed | undefined;
-  /** Why the author takes the risk that the lint sees in this rule. */
+  /** Why the author takes the risk that the lint sees in this rule, or in the defaults that it takes. */
   readonly dangerous: string | undefined;
 }
 
@@ -132,6 +132,15 @@ export interface DenyRule {
 
 export type Rule = AllowRule | DenyRule;
 
+/** A query that a node answers, when a handler for it is there. */
+export interface QueryRule {
+  readonly name: string;
+  /** Names and `group:NAME` of those whose signed question is answered; undefined for every member's, signed or not. */
+  readonly operators: readonly string[] | undefined;
+  /** The policy's defaults: what a handler that answers it may use. */
+  readonly surroundings: Surroundings;
+}
+
 /** A policy file, checked and compiled. Nothing in it changes; a new file makes a new one. */
 export interface Policy {
   /** As it was named when it was loaded. */
@@ -143,6 +152,7 @@ export interface Policy {
   readonly cluster: string;
   readonly operators: ReadonlyMap<string, Operator>;
   readonly rules: readonly Rule[];
+  readonly queries: readonly QueryRule[];
   /** How long a signed command may be valid. */
   readonly maxTtlSeconds: number;
   /** The same for one that others have countersigned: people need longer than machines. */

@@ -1,5 +1,6 @@
 import { compileDenyGlob, compileGlob, isGlob, type Matcher, pathProblem } from './glob.ts';
 import type { Grammar, Slot } from './grammar.ts';
+import { PARAMETER_NAME } from './names.ts';
 import { isNamed, NEVER_OVER } from './operators.ts';
 import type { Place } from './place.ts';
 import type {
@@ -12,7 +13,14 @@ import type {
   Pattern,
   Rule,
 } from './policy.ts';
-import type { AllowRuleText, CommandText, DenyRuleText, PolicyText, RuleText } from './schema.ts';
+import type {
+  AllowRuleText,
+  CommandText,
+  DenyRuleText,
+  HandlerCommandText,
+  PolicyText,
+  RuleText,
+} from './schema.ts';
 import type { Selector } from './selector.ts';
 import { parseSelector } from './selector-parser.ts';
 import { didYouMean } from './suggest.ts';
@@ -48,11 +56,21 @@ function compileAllow(rule: AllowRuleText, defaults: PolicyText['defaults'], pla
     why: rule.why,
     conditions: compileConditions(rule, place, compileGlob),
     readOnly: rule.readOnly,
-    commands: rule.commands.map((command, index) => compileCommand(command, place.at('commands', index))),
+    commands: rule.commands.map((command, index) => {
+      const here = place.at('commands', index);
+      return 'handler' in command ? compileHandler(command, here) : compileCommand(command, here);
+    }),
     surroundings: compileSurroundings(rule, defaults, place),
     approvals: rule.approvals,
-    dangerous: rule.dangerous,
+    dangerous: rule.dangerous ?? inheritedSentence(rule, defaults),
   };
+}
+
+/** The sentence of the defaults, for a rule that takes its risk from there. */
+function inheritedSentence(rule: AllowRuleText, defaults: PolicyText['defaults']): string | undefined {
+  const isUnlocked = rule.sandbox?.profile === undefined && defaults?.sandbox?.profile?.includes('none');
+  const isRoot = rule.user === undefined && defaults?.user === 'root';
+  return isUnlocked === true || isRoot ? defaults?.dangerous : undefined;
 }
 
 function compileDeny(rule: DenyRuleText, place: Place): DenyRule {
@@ -81,7 +99,11 @@ function compileDeny(rule: DenyRuleText, place: Place): DenyRule {
 }
 
 /** A rule that names nobody would never apply: dull for an allow rule, dangerous for a deny rule. */
-function checkNames(names: readonly string[], operators: ReadonlyMap<string, Operator>, place: Place): void {
+export function checkNames(
+  names: readonly string[],
+  operators: ReadonlyMap<string, Operator>,
+  place: Place,
+): void {
   const groups = [...operators.values()].flatMap((operator) =>
     operator.groups.map(({ group }) => `group:${group}`),
   );
@@ -130,6 +152,22 @@ function compilePatterns(
   compile: (pattern: string) => Matcher,
 ): readonly Pattern[] {
   return texts.map((text, index) => ({ text, matches: place.at(index).attempt(() => compile(text)) }));
+}
+
+/** A handler stands in the place of a program, under a name that no program can have. */
+function compileHandler({ handler, params }: HandlerCommandText, place: Place): AllowedCommand {
+  const slots =
+    params === undefined
+      ? undefined
+      : new Map(
+          Object.entries(params).map(([name, slot]) => {
+            const here = place.at('params', name);
+            if (!PARAMETER_NAME.test(name))
+              throw here.error(`"${name}" is not the name of a parameter`, undefined, true);
+            return [name, compilePositional(slot, here)] as const;
+          }),
+        );
+  return { program: `handler:${handler}`, path: undefined, grammar: { form: 'parameters', slots } };
 }
 
 function compileCommand(command: CommandText, place: Place): AllowedCommand {

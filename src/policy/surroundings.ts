@@ -15,7 +15,7 @@ const FALLBACK = {
  * POLICY_INVALID at the place of what cannot be meant.
  */
 export function compileSurroundings(
-  rule: AllowRuleText,
+  rule: Pick<AllowRuleText, 'sandbox' | 'user' | 'groups' | 'cwd' | 'env' | 'limits'>,
   defaults: PolicyText['defaults'],
   place: Place,
 ): Surroundings {

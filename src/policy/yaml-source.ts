@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, type FanoutErrorCode } from '../lib/errors.ts';
 import { shown } from './characters.ts';
 import { caretExcerpt } from './excerpt.ts';
 
@@ -12,9 +12,22 @@ interface Offsets {
   readonly value: number;
 }
 
-/** Keys that mean something to JavaScript objects. No policy needs them. */
+/** What a source is for, so that its errors say the right words. */
+export interface SourceKind {
+  /** The code of every error. */
+  readonly code: FanoutErrorCode;
+  /** The way out of a file without content; undefined: it is a mapping without keys. */
+  readonly whenEmpty: string | undefined;
+}
+
+const POLICY_SOURCE: SourceKind = {
+  code: 'POLICY_INVALID',
+  whenEmpty: 'Start from one of the files in policies/.',
+};
+
+/** Keys that mean something to JavaScript objects. Nobody needs them. */
 const RESERVED_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
-/** Deeper than every key of a policy; bounds the recursion. */
+/** Deeper than every key of a policy or a configuration; bounds the recursion. */
 const DEPTH_MAX = 12;
 /**
  * Line ends, tabs and printable text. Control, bidi and invisible characters would show a reviewer another
@@ -22,8 +35,32 @@ const DEPTH_MAX = 12;
  */
 const UNREADABLE = /(?!\r?\n|\t)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
+/** A place in a text as people name it. */
+export interface Spot {
+  /** From 1. */
+  readonly line: number;
+  /** From 1, in UTF-16 units. */
+  readonly column: number;
+  /** The line, and a caret under the place. */
+  readonly excerpt: string;
+}
+
+/** An error about a place in a file. Its message is what it says, with file, line and excerpt around it. */
+export class SourceError extends FanoutError {
+  readonly spot: Spot;
+  readonly problem: string;
+
+  constructor(code: SourceKind['code'], file: string, spot: Spot, problem: string, hint: string | undefined) {
+    super(code, `${file}:${spot.line}: ${problem}\n${spot.excerpt}`, {
+      ...(hint === undefined ? {} : { hint }),
+    });
+    this.spot = spot;
+    this.problem = problem;
+  }
+}
+
 /**
- * A YAML text, and for each of its values the place in the text. Only the part of YAML that reads the same to
+ * A YAML text (JSON is YAML too), and for each of its values the place in the text. Only the part of YAML that reads the same to
  * everybody is taken: one document with text keys, each once; no alias, anchor, tag, merge key, directive or
  * parser warning.
  */
@@ -31,18 +68,20 @@ export class YamlSource {
   readonly file: string;
   /** Maps as objects without a prototype, sequences as arrays. */
   readonly value: unknown;
+  private readonly kind: SourceKind;
   private readonly text: string;
   private readonly offsets = new Map<string, Offsets>();
 
-  /** Throws FanoutError POLICY_INVALID. `file` is for messages only. */
-  constructor(text: string, file: string) {
+  /** Throws FanoutError with the kind's code. `file` is for messages only. */
+  constructor(text: string, file: string, kind: SourceKind = POLICY_SOURCE) {
     this.file = file;
+    this.kind = kind;
     this.text = text.startsWith('\uFEFF') ? text.slice(1) : text;
     this.value = this.read();
   }
 
-  /** FanoutError POLICY_INVALID about the value at `path` or its key, with line, excerpt and caret. */
-  error(path: YamlPath, message: string, options: { hint?: string; atKey?: boolean } = {}): FanoutError {
+  /** FanoutError about the value at `path` or its key, with line, excerpt and caret. */
+  error(path: YamlPath, message: string, options: { hint?: string; atKey?: boolean } = {}): SourceError {
     return this.errorAt(this.offsetOf(path, options.atKey === true), message, options.hint);
   }
 
@@ -55,15 +94,22 @@ export class YamlSource {
     return 0;
   }
 
-  private errorAt(offset: number, message: string, hint: string | undefined): FanoutError {
+  /** Line, column and excerpt of the value at `path`, or of its key. */
+  spotOf(path: YamlPath, atKey = false): Spot {
+    return this.spotAt(this.offsetOf(path, atKey));
+  }
+
+  private errorAt(offset: number, message: string, hint: string | undefined): SourceError {
+    return new SourceError(this.kind.code, this.file, this.spotAt(offset), shown(message), hint);
+  }
+
+  private spotAt(offset: number): Spot {
     const start = this.text.lastIndexOf('\n', offset - 1) + 1;
     const end = this.text.indexOf('\n', offset);
     const line = this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
     const number = this.text.slice(0, start).split('\n').length;
-    const place = caretExcerpt(line, Math.min(offset - start, line.length));
-    return new FanoutError('POLICY_INVALID', `${this.file}:${number}: ${shown(message)}\n${place}`, {
-      ...(hint === undefined ? {} : { hint }),
-    });
+    const column = Math.min(offset - start, line.length);
+    return { line: number, column: column + 1, excerpt: caretExcerpt(line, column) };
   }
 
   private read(): unknown {
@@ -80,7 +126,9 @@ export class YamlSource {
       throw this.errorAt(problem.pos[0], `not valid YAML: ${problem.message}`, YAML_HINTS[problem.code]);
     }
     if (document.contents === null) {
-      throw this.errorAt(0, 'the file is empty', 'Start from one of the files in policies/.');
+      const { whenEmpty } = this.kind;
+      if (whenEmpty === undefined) return Object.create(null);
+      throw this.errorAt(0, 'the file is empty', whenEmpty);
     }
     return this.plain(document.contents, [], document.contents.range?.[0] ?? 0);
   }
@@ -107,7 +155,7 @@ export class YamlSource {
   private plain(node: unknown, path: YamlPath, keyOffset: number): unknown {
     const place = this.check(node, keyOffset);
     if (path.length > DEPTH_MAX)
-      throw this.errorAt(place, 'too many levels', 'No part of a policy is as deep.');
+      throw this.errorAt(place, 'too many levels', 'Nothing that has a meaning here is as deep.');
     const isItem = typeof path.at(-1) === 'number';
     this.offsets.set(JSON.stringify(path), { key: isItem ? place : keyOffset, value: place });
     if (isMap(node)) return this.plainMap(node.items, path);
@@ -158,7 +206,7 @@ export class YamlSource {
 
 const YAML_HINTS: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: 'Of two values for one key only one could hold. Remove one.',
-  MULTIPLE_DOCS: 'One file is one policy. Remove the line ---',
+  MULTIPLE_DOCS: 'One file is one document. Remove the line ---',
   TAB_AS_INDENT: 'Indent with spaces.',
   TAG_RESOLVE_FAILED: 'Remove the tag. For a text that begins with !, put it in quotes.',
 };

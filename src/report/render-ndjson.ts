@@ -118,6 +118,7 @@ export function targetFields(target: Target): object {
     durationMs,
     stdoutBytes,
     stderrBytes,
+    auditProblem,
   } = target;
   const ran = target.cause !== undefined;
   return {
@@ -126,6 +127,7 @@ export function targetFields(target: Target): object {
     ...(reason === '' ? {} : { reason }),
     ...(hint === '' ? {} : { hint }),
     ...(ran ? { code, signal, cause, durationMs, stdoutBytes, stderrBytes } : {}),
+    ...(auditProblem === '' ? {} : { auditProblem }),
     ...(target.late ? { late: true } : {}),
   };
 }

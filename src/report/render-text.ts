@@ -90,6 +90,8 @@ export class TextRenderer implements Renderer {
     streams?.stderr.end();
     const outcome = outcomeOf(target);
     if (outcome !== undefined) this.note(`${sanitiseText(target.name)} ${outcome}`);
+    const { auditProblem } = target;
+    if (auditProblem !== '') this.note(`node ${sanitiseText(target.name)}: ${sanitiseText(auditProblem)}`);
     if (target.hint !== '') this.note(`  ${sanitiseText(target.hint)}`);
   }
 
@@ -100,7 +102,7 @@ export class TextRenderer implements Renderer {
 
 /** How a target ended, in words; undefined when it simply returned 0. */
 function outcomeOf(target: Target): string | undefined {
-  const reason = sanitiseText(target.reason);
+  const reason = target.reason === target.auditProblem ? '' : sanitiseText(target.reason);
   const because = reason === '' ? '' : `: ${reason}`;
   switch (target.state) {
     case 'exited':

@@ -2,7 +2,10 @@ import type { ByteStream } from '../lib/byte-stream.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { encodeRpc, Fields, type MsgpackValue } from '../lib/msgpack.ts';
+import type { CoordinateFields } from '../serf/coordinate-codec.ts';
+import { decodeCoordinateReply } from './coordinates.ts';
 import { ValueReader } from './framing.ts';
+import { decodeKeyReply, type KeyReply } from './keys.ts';
 import { decodeMembers, type MemberRecord } from './members.ts';
 import { type AgentInfo, decodeInfo, decodeRunRecord, decodeStats, type RunRecord } from './replies.ts';
 import { type Request, requestBody } from './requests.ts';
@@ -22,10 +25,14 @@ const VALUE_BYTES_MAX = 16 * 1024 * 1024;
 const VALUES_MAX = 2 ** 22;
 const PROTOCOL_VERSION = 1;
 
+type KeyRequest = Extract<Request, { command: 'install-key' | 'use-key' | 'remove-key' | 'list-keys' }>;
+
 interface Pending {
-  /** Serf sends the body of a failed join as well, and of no other failed command that is used here. */
+  /** Serf sends the body of a failed join and of failed key commands as well, and of no other that is used here. */
   readonly body: 'none' | 'on-success' | 'always';
   readonly resolve: (body: MsgpackValue) => void;
+  /** Takes the error of a reply and its body together, instead of `reject`. */
+  readonly failed?: (error: string, body: MsgpackValue) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -57,20 +64,29 @@ export class RpcClient {
     connection.onData((chunk) => this.received(chunk));
   }
 
-  /** Begins a conversation. Throws FanoutError AGENT_UNREACHABLE or AGENT_ERROR. */
-  static async connect(connection: ByteStream): Promise<RpcClient> {
+  /** Begins a conversation, with the key of the agent where it has one. Throws FanoutError AGENT_UNREACHABLE or AGENT_ERROR. */
+  static async connect(connection: ByteStream, authKey?: string): Promise<RpcClient> {
     const client = new RpcClient(connection);
-    await client.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none');
-    return client;
+    try {
+      await client.greet(authKey);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
   }
 
   /**
    * A conversation that only fetches one answer: greeting and request leave together, so that it takes one round trip.
    * Throws as `connect` and `answer` do.
    */
-  static async openAnswer(connection: ByteStream, stream: number): ReturnType<RpcClient['answer']> {
+  static async openAnswer(
+    connection: ByteStream,
+    stream: number,
+    authKey?: string,
+  ): ReturnType<RpcClient['answer']> {
     const client = new RpcClient(connection);
-    const greeting = client.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none');
+    const greeting = client.greet(authKey);
     const answer = client.answer(stream);
     // Either may fail first; the other then fails for the same reason.
     answer.catch(() => {});
@@ -78,8 +94,25 @@ export class RpcClient {
     return answer;
   }
 
+  /** Both requests leave at once: what follows them may follow at once, too. */
+  private async greet(authKey: string | undefined): Promise<void> {
+    const steps = [this.call({ command: 'handshake', version: PROTOCOL_VERSION }, 'none')];
+    if (authKey !== undefined) steps.push(this.call({ command: 'auth', authKey }, 'none'));
+    await Promise.all(steps);
+  }
+
   async members(): Promise<MemberRecord[]> {
     return this.decoded(decodeMembers, await this.call({ command: 'members' }, 'on-success'));
+  }
+
+  /** Those that match Serf's filters: expressions that each have to match the whole value; an empty one matches all. */
+  async membersFiltered(filter: {
+    readonly tags: ReadonlyMap<string, string>;
+    readonly status: string;
+    readonly name: string;
+  }): Promise<MemberRecord[]> {
+    const body = await this.call({ command: 'members-filtered', ...filter }, 'on-success');
+    return this.decoded(decodeMembers, body);
   }
 
   async info(): Promise<AgentInfo> {
@@ -91,8 +124,8 @@ export class RpcClient {
   }
 
   /** Returns how many addresses could be joined. */
-  async join(existing: readonly string[]): Promise<number> {
-    const body = await this.call({ command: 'join', existing, replay: false }, 'always');
+  async join(existing: readonly string[], replay = false): Promise<number> {
+    const body = await this.call({ command: 'join', existing, replay }, 'always');
     return this.decoded((value) => Fields.of(value).u32('Num'), body);
   }
 
@@ -115,6 +148,21 @@ export class RpcClient {
     await this.call({ command: 'tags', tags, deleteTags }, 'none');
   }
 
+  /** Changes or lists the keys of all members; a change that failed on some is a reply, not an error. */
+  async keys(request: KeyRequest): Promise<KeyReply> {
+    let failure = '';
+    const body = await this.call(request, 'always', (error) => {
+      failure = error;
+    });
+    return this.decoded((value) => decodeKeyReply(value, failure), body);
+  }
+
+  /** Where a member is in the network; undefined when the agent does not know. */
+  async coordinate(node: string): Promise<CoordinateFields | undefined> {
+    const body = await this.call({ command: 'get-coordinate', node }, 'on-success');
+    return this.decoded(decodeCoordinateReply, body);
+  }
+
   /** Answers a query that `stream` told of, by its id. */
   async respond(id: number, payload: Uint8Array): Promise<void> {
     await this.call({ command: 'respond', id, payload }, 'none');
@@ -132,7 +180,7 @@ export class RpcClient {
 
   /** Events of the cluster from now on, for Serf's filter (`*` for all). The function that comes back ends it. */
   async stream(type: string, onEvent: (event: EventRecord) => void): Promise<() => void> {
-    return this.open({ command: 'stream', type }, (body) => onEvent(decodeEventRecord(body)));
+    return this.open({ command: 'stream', type, isLive: true }, (body) => onEvent(decodeEventRecord(body)));
   }
 
   /** Lines of the agent's log, the recent ones first. The function that comes back ends it. */
@@ -224,13 +272,27 @@ export class RpcClient {
     };
   }
 
-  private call(request: Request, replyBody: Pending['body']): Promise<MsgpackValue> {
+  /** `onError` takes the error of a reply that has a body all the same; without it the promise is rejected. */
+  private call(
+    request: Request,
+    replyBody: Pending['body'],
+    onError?: (error: string) => void,
+  ): Promise<MsgpackValue> {
     if (this.isClosed) return Promise.reject(lost('it closed the connection'));
     const seq = ++this.lastSeq;
     const body = requestBody(request);
     const header = encodeRpc({ Command: request.command, Seq: seq });
     const reply = new Promise<MsgpackValue>((resolve, reject) => {
-      this.pending.set(seq, { body: replyBody, resolve, reject });
+      const failed = (error: string, value: MsgpackValue): void => {
+        onError?.(error);
+        resolve(value);
+      };
+      this.pending.set(seq, {
+        body: replyBody,
+        resolve,
+        reject,
+        ...(onError === undefined ? {} : { failed }),
+      });
     });
     this.connection.write(body === undefined ? header : concatBytes(header, encodeRpc(body)));
     return reply;
@@ -271,6 +333,7 @@ export class RpcClient {
     const pending = this.pending.get(header.seq);
     this.pending.delete(header.seq);
     if (header.error !== '') {
+      if (pending?.failed !== undefined) return pending.failed(header.error, body);
       pending?.reject(new FanoutError('AGENT_ERROR', `the agent says: ${header.error}`));
       return;
     }

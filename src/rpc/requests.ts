@@ -38,7 +38,22 @@ export type Request =
       readonly payload: Uint8Array;
     }
   | { readonly command: 'stats' }
-  | { readonly command: 'stream'; readonly type: string }
+  | {
+      readonly command: 'install-key' | 'use-key' | 'remove-key';
+      /** Base64. */
+      readonly key: string;
+      /** fanout's own: a signed envelope that asks for the same; empty for none. */
+      readonly approval: Uint8Array;
+    }
+  | { readonly command: 'list-keys' }
+  /** Where a member is in the network. */
+  | { readonly command: 'get-coordinate'; readonly node: string }
+  | {
+      readonly command: 'stream';
+      readonly type: string;
+      /** fanout's own: events as they happen, not coalesced. */
+      readonly isLive: boolean;
+    }
   | { readonly command: 'monitor'; readonly logLevel: string }
   /** Answers a query that came by a stream. */
   | { readonly command: 'respond'; readonly id: number; readonly payload: Uint8Array }
@@ -62,7 +77,14 @@ export type Request =
 export type CommandName = Request['command'];
 
 /** Commands whose request has no body. */
-const BODILESS: readonly CommandName[] = ['members', 'leave', 'stats', 'fanout-info', 'fanout-peers'];
+const BODILESS: readonly CommandName[] = [
+  'members',
+  'leave',
+  'stats',
+  'list-keys',
+  'fanout-info',
+  'fanout-peers',
+];
 
 const COMMANDS: readonly CommandName[] = [
   'handshake',
@@ -77,6 +99,10 @@ const COMMANDS: readonly CommandName[] = [
   'stream',
   'monitor',
   'respond',
+  'install-key',
+  'use-key',
+  'remove-key',
+  'get-coordinate',
   'fanout-programs',
   'fanout-run',
   'fanout-answer',
@@ -133,11 +159,17 @@ export function decodeRequest(command: CommandName, body: MsgpackValue): Request
         payload: fields.bytes('Payload'),
       };
     case 'stream':
-      return { command, type: fields.text('Type') };
+      return { command, type: fields.text('Type'), isLive: fields.bool('Live') };
     case 'monitor':
       return { command, logLevel: fields.text('LogLevel') };
     case 'respond':
       return { command, id: fields.u64('ID'), payload: fields.bytes('Payload') };
+    case 'install-key':
+    case 'use-key':
+    case 'remove-key':
+      return { command, key: fields.text('Key'), approval: fields.bytes('Approval') };
+    case 'get-coordinate':
+      return { command, node: fields.text('Node') };
     case 'fanout-programs':
       return { command, keyId: fields.bytes('KeyId') };
     case 'fanout-run':
@@ -188,11 +220,19 @@ export function requestBody(request: Request): Encodable | undefined {
         Timeout: request.timeoutNs,
       };
     case 'stream':
-      return { Type: request.type };
+      return { Live: request.isLive ? true : undefined, Type: request.type };
     case 'monitor':
       return { LogLevel: request.logLevel };
     case 'respond':
       return { ID: request.id, Payload: orNil(request.payload) };
+    case 'install-key':
+    case 'use-key':
+    case 'remove-key': {
+      const { key, approval } = request;
+      return { Approval: approval.length === 0 ? undefined : approval, Key: key };
+    }
+    case 'get-coordinate':
+      return { Node: request.node };
     case 'fanout-programs':
       return { KeyId: request.keyId };
     case 'fanout-run':

@@ -1,5 +1,6 @@
 import { unreachable } from '../lib/assert.ts';
 import type { Millis } from '../lib/time.ts';
+import { overrunReason } from './overrun.ts';
 
 /** Where a target stands. All but the first four are final, and every target ends in exactly one of those. */
 export type TargetState =
@@ -30,7 +31,7 @@ export const FINAL_STATES = [
 ] as const satisfies readonly TargetState[];
 
 export type FinalState = (typeof FINAL_STATES)[number];
-type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cancelled';
+type EndCause = 'exit' | 'timeout' | 'output-limit' | 'cpu-limit' | 'memory-limit' | 'cancelled';
 
 /** What is known of one target. `code` and `signal` are the command's; `durationMs` is the node's own measure. */
 export interface Target {
@@ -57,6 +58,8 @@ export interface Target {
   readonly limitMs: Millis | undefined;
   /** The operator has stopped this one, and the node has not confirmed yet. */
   readonly cancelling: boolean;
+  /** What is wrong with the audit log of the node, '' when nothing is known to be. */
+  readonly auditProblem: string;
 }
 
 export interface RunState {
@@ -73,6 +76,7 @@ export interface RunState {
 }
 
 const NEVER_BEGAN = 'stopped before it began';
+const AUDIT_HINT = 'If that log was replaced on purpose: fanout audit accept NODE';
 const UNCONFIRMED = 'the kill was not confirmed: it may still run';
 
 type MemberStatus = 'none' | 'alive' | 'leaving' | 'left' | 'failed';
@@ -105,9 +109,12 @@ export type RunEvent =
       readonly code: number | null;
       readonly signal: string | null;
       readonly cause: EndCause;
+      /** Of a cause that names a limit: bytes, or milliseconds of the processor. */
+      readonly limit?: number;
       readonly durationMs: number;
       readonly stdoutBytes: number;
       readonly stderrBytes: number;
+      readonly auditProblem?: string | undefined;
     }
   | {
       readonly kind: 'denied';
@@ -247,8 +254,9 @@ function ended(
   event: Extract<RunEvent, { kind: 'ended' }>,
   now: Millis,
 ): Target {
-  const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = event;
-  const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
+  const { code, signal, cause, durationMs, stdoutBytes, stderrBytes, auditProblem = '' } = event;
+  const hint = auditProblem === '' ? target.hint : AUDIT_HINT;
+  const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes, auditProblem, hint };
   if (cause === 'timeout') {
     return final(target, now, 'timed-out', `killed by the node after ${Math.round(durationMs)} ms`, facts);
   }
@@ -258,9 +266,8 @@ function ended(
     if (run.phase === 'running') return final(target, now, 'cancelled', 'killed by its own node', facts);
     return final(target, now, run.interrupted ? 'cancelled' : 'timed-out', 'killed', facts);
   }
-  const reason =
-    cause === 'output-limit' ? 'killed: it wrote more than the policy allows; the output is cut' : '';
-  return final(target, now, 'exited', reason, facts);
+  const overrun = overrunReason(event);
+  return final(target, now, 'exited', overrun === '' ? auditProblem : overrun, facts);
 }
 
 /** A member that fails or leaves ends a target only while no sealed stream says otherwise: gossip can be wrong about it. */
@@ -358,6 +365,7 @@ function newTarget(name: string, late: boolean): Target {
     readOnly: undefined,
     limitMs: undefined,
     cancelling: false,
+    auditProblem: '',
   };
 }
 
@@ -376,6 +384,7 @@ export function exitCode(state: RunState): number {
 }
 
 function codeOf(target: Target): number {
+  if (target.auditProblem !== '') return 7;
   switch (target.state) {
     case 'exited':
       return target.code === 0 && target.cause === 'exit' ? 0 : 1;

@@ -1,4 +1,6 @@
 import type { Millis } from '../lib/time.ts';
+import type { Allowances, Limits } from '../policy/policy.ts';
+import type { GroupHome } from './group-home.ts';
 
 /** From no isolation to most. What each contains is written down in sandbox.ts. */
 export type SandboxProfile = 'none' | 'standard' | 'strict';
@@ -31,7 +33,33 @@ export interface CommandSpec {
    * does not run as root, because the command then has the agent's own account.
    */
   readonly hidePaths?: readonly string[];
+  /** The program's own folder, seen read-only where the sandbox would hide it. */
+  readonly folder?: string;
+  /** A line of the owner's own configuration, run in place of the program, without a sandbox and with the agent's rights. */
+  readonly script?: CommandScript;
+  /** Working directory, as the command sees it; the root directory unless it is given. */
+  readonly cwd?: string;
+  /** Variables beside the fixed environment, or in the place of one of them. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What is opened in the sandbox. Paths that `checkAllowances` has found to be what they seem. */
+  readonly allowances?: Allowances;
+  /** Undefined values are the node's own choice. */
+  readonly budget?: Budget;
+  /** Where control groups can be made. A budget of memory needs one. */
+  readonly groupHome?: GroupHome;
 }
+
+/** The line of an event handler, ready to run. */
+export interface CommandScript {
+  /** What runs it. */
+  readonly path: string;
+  readonly line: string;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly input: Uint8Array;
+}
+
+/** What all processes of a command together may use. */
+export type Budget = Pick<Limits, 'cpuMs' | 'memoryBytes' | 'tasks'>;
 
 /** How a command ended. */
 export type CommandEnd =
@@ -45,7 +73,9 @@ export type CommandEnd =
       readonly code: number | null;
       /** Name of the signal that ended the command, such as SIGKILL. */
       readonly signal: string | null;
-      readonly cause: 'exit' | 'timeout' | 'output-limit' | 'cancelled';
+      readonly cause: 'exit' | 'timeout' | 'output-limit' | 'cpu-limit' | 'memory-limit' | 'cancelled';
+      /** How much it was allowed where it went beyond: bytes for output and memory, milliseconds for the processor. */
+      readonly limit?: number;
       readonly durationMs: Millis;
       /** Bytes that were passed on. */
       readonly stdoutBytes: number;

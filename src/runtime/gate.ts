@@ -6,6 +6,7 @@ import {
   verifyEnvelope,
 } from '../identity/envelope.ts';
 import type { ReplayCache } from '../identity/replay-cache.ts';
+import { fingerprint } from '../identity/ssh-key.ts';
 import { toHex } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { checkArgv } from '../policy/command-string.ts';
@@ -41,20 +42,26 @@ export interface GateContext {
  */
 export type Admission =
   | { readonly kind: 'ignored'; readonly reason: string }
-  | {
+  | (Signed & {
       readonly kind: 'refused';
-      readonly envelope: SignedEnvelope;
-      readonly operator: string;
       readonly code: string;
       readonly rule: string;
       readonly reason: string;
-    }
-  | {
+    })
+  | (Signed & {
       readonly kind: 'admitted';
-      readonly envelope: SignedEnvelope;
-      readonly operator: string;
       readonly decision: Extract<Decision, { effect: 'allow' }>;
-    };
+    });
+
+/** A command whose signature held. */
+interface Signed {
+  readonly envelope: SignedEnvelope;
+  readonly operator: string;
+  /** Fingerprint of the key that signed, as `ssh-keygen -l` prints it. */
+  readonly key: string;
+  /** Of the policy that decided. */
+  readonly policyHash: string;
+}
 
 /** What an operator hears about. */
 export type AnsweredAdmission = Exclude<Admission, { kind: 'ignored' }>;
@@ -64,6 +71,8 @@ export class Gate {
   private readonly context: GateContext;
   private window = { since: 0, count: 0, forgeries: new Map<string, number>() };
   private sweptAt = 0;
+  /** The latest moment at which commands were judged, and so the one by which some may have been forgotten. */
+  private latestMs = 0;
 
   constructor(context: GateContext) {
     this.context = context;
@@ -97,24 +106,24 @@ export class Gate {
       forgeries.set(from, (forgeries.get(from) ?? 0) + 1);
       return ignored('bad-signature');
     }
-    return this.judge(policy, envelope, signer.name, id);
+    return this.judge(policy, signedBy(policy, envelope, signer), id);
   }
 
   /** From here on the sender is a known operator, who gets an answer. */
-  private judge(policy: Policy, envelope: SignedEnvelope, operator: string, id: string): Admission {
-    const { body } = envelope;
+  private judge(policy: Policy, signed: Signed, id: string): Admission {
+    const { body } = signed.envelope;
     const unixMs = this.context.unixMs();
-    const approvers = approversOf(policy, envelope);
+    const approvers = approversOf(policy, signed.envelope);
     const late = timeProblem(body, approvers, policy, unixMs);
     const refused = (code: string, rule: string, reason: string): Admission => ({
       kind: 'refused',
-      envelope,
-      operator,
+      ...signed,
       code,
       rule,
       reason,
     });
     const { replay } = this.context;
+    this.latestMs = Math.max(this.latestMs, unixMs);
     this.sweep(unixMs);
     if (replay.full) return refused('replay-cache-full', '', 'too many commands at once on this node');
     // An id counts as seen only now that the signature held, so that a forger cannot burn it.
@@ -124,41 +133,37 @@ export class Gate {
     if (approvers === undefined) {
       return refused('approvals', '', 'an approval does not hold: it is not over this command');
     }
-    const behindMs = this.context.lastRecordUnixMs() - unixMs;
+    const behindMs = Math.max(this.context.lastRecordUnixMs(), this.latestMs) - unixMs;
     if (behindMs > policy.clockSkewSeconds * 1000) {
       const seconds = Math.round(behindMs / 1000);
       return refused(
         'clock',
         '',
-        `the clock of this node is ${seconds} s behind its own audit log: set it right`,
+        `the clock of this node is ${seconds} s behind what it was before: set it right`,
       );
     }
     const unfit = checkArgv(body.argv);
     if (unfit !== undefined) return refused('argv', '', unfit);
-    return this.decide(policy, envelope, operator, approvers);
+    return this.decide(policy, signed, approvers);
   }
 
-  private decide(
-    policy: Policy,
-    envelope: SignedEnvelope,
-    signer: string,
-    approvers: readonly string[],
-  ): AnsweredAdmission {
-    const { argv, explainAs } = envelope.body;
+  private decide(policy: Policy, signed: Signed, approvers: readonly string[]): AnsweredAdmission {
+    const { operator } = signed;
+    const { argv, explainAs } = signed.envelope.body;
     const isForOther = explainAs.length > 0;
     const decision = decide(policy, {
-      operator: isForOther ? operatorByKeyId(policy, explainAs)?.name : signer,
-      approvers: isForOther ? [signer, ...approvers] : approvers,
+      operator: isForOther ? operatorByKeyId(policy, explainAs)?.name : operator,
+      approvers: isForOther ? [operator, ...approvers] : approvers,
       node: this.context.nodeName,
       tags: this.context.tags(),
       argv,
       unixMs: this.context.unixMs(),
     });
-    if (decision.effect === 'allow') return { kind: 'admitted', envelope, operator: signer, decision };
+    if (decision.effect === 'allow') return { kind: 'admitted', ...signed, decision };
     const { code, rule = '', why, reason } = decision;
     // What is missing is what has to be known here; why the rule exists is not.
     const said = code === 'approvals' ? reason : (why ?? reason);
-    return { kind: 'refused', envelope, operator: signer, code, rule, reason: said };
+    return { kind: 'refused', ...signed, code, rule, reason: said };
   }
 
   /**
@@ -166,10 +171,11 @@ export class Gate {
    * and its time were right when it came, and it came once.
    */
   reconsider(admission: Extract<Admission, { kind: 'admitted' }>): AnsweredAdmission {
-    const { envelope, operator } = admission;
-    const refused = (code: string, rule: string, reason: string) =>
-      ({ kind: 'refused', envelope, operator, code, rule, reason }) as const;
+    const { envelope, operator, key } = admission;
     const policy = this.context.policy();
+    const signed: Signed = { envelope, operator, key, policyHash: policy?.hash ?? '' };
+    const refused = (code: string, rule: string, reason: string) =>
+      ({ kind: 'refused', ...signed, code, rule, reason }) as const;
     const { body } = envelope;
     const signer = policy === undefined ? undefined : operatorByKeyId(policy, body.keyId);
     const isSame = policy?.environment === body.environment && policy.cluster === body.cluster;
@@ -182,7 +188,7 @@ export class Gate {
       return refused('changed', '', 'the tags of this node have changed while the command waited');
     }
     // Who has left the policy since approves nothing any more.
-    return this.decide(policy, envelope, operator, approversOf(policy, envelope) ?? []);
+    return this.decide(policy, signed, approversOf(policy, envelope) ?? []);
   }
 
   private sweep(unixMs: number): void {
@@ -199,6 +205,14 @@ export class Gate {
     if ((this.window.forgeries.get(from) ?? 0) >= FORGERIES_PER_HOST_MAX) return true;
     return ++this.window.count > VERIFICATIONS_PER_SECOND_MAX;
   }
+}
+
+function signedBy(
+  policy: Policy,
+  envelope: SignedEnvelope,
+  { name, key }: { readonly name: string; readonly key: Uint8Array },
+): Signed {
+  return { envelope, operator: name, key: fingerprint(key), policyHash: policy.hash };
 }
 
 /** Undefined for what is no selector, or is not written as our own side writes it: one meaning, one text. */

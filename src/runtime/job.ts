@@ -1,13 +1,15 @@
-import type { AuditFields, AuditLog } from '../identity/audit.ts';
+import type { AuditFields } from '../identity/audit.ts';
 import type { NodeKey } from '../identity/node-key.ts';
 import { NodeChannel, type NodeFrame } from '../identity/sealed.ts';
 import { DATA_BYTES_MAX } from '../identity/sealed-frames.ts';
 import type { ByteStream } from '../lib/byte-stream.ts';
 import { toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
+import { formatEndpoint, ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
 import type { CommandEnd } from './command-spec.ts';
 import type { AnsweredAdmission } from './gate.ts';
+import type { NodeAudit } from './node-audit.ts';
 import { type RunningCommand, startCommand } from './process.ts';
 import type { RunVerdict, Verdict } from './verdict.ts';
 
@@ -19,12 +21,16 @@ const HOLD_MS_MAX: Millis = 24 * 3_600_000;
 export interface JobContext {
   readonly nodeName: string;
   readonly nodeKey: NodeKey;
-  readonly audit: AuditLog;
+  readonly audit: NodeAudit;
   readonly unixMs: () => number;
   /** Cryptographically strong random bytes. */
   readonly randomBytes: (length: number) => Uint8Array;
-  /** Tells the people of this node what they must know and no asker can be told. */
-  readonly warn: (text: string) => void;
+}
+
+/** What a node says about a command at the moment of its start: the verdict, and who and what it rests on. */
+export interface LastWord {
+  readonly admission: AnsweredAdmission;
+  readonly verdict: Verdict;
 }
 
 /**
@@ -35,7 +41,7 @@ export interface JobContext {
 export class Job {
   /** Settled when everything is over and nothing of the command is left. */
   readonly done: Promise<void>;
-  private readonly admission: AnsweredAdmission;
+  private admission: AnsweredAdmission;
   private readonly verdict: Verdict;
   private readonly stream: ByteStream;
   private readonly context: JobContext;
@@ -45,7 +51,7 @@ export class Job {
   private over = false;
   private finish: () => void = () => {};
   private goTimer: NodeJS.Timeout | undefined;
-  private readonly lastWord: (accepted: RunVerdict) => Verdict;
+  private readonly lastWord: (accepted: RunVerdict) => LastWord;
   private readonly heldUntil: Millis = performance.now() + HOLD_MS_MAX;
   /** What the asker allows it, when that was moved. */
   private askedMs: Millis | undefined;
@@ -60,7 +66,7 @@ export class Job {
     verdict: Verdict,
     stream: ByteStream,
     context: JobContext,
-    lastWord: (accepted: RunVerdict) => Verdict,
+    lastWord: (accepted: RunVerdict) => LastWord,
   ) {
     this.admission = admission;
     this.lastWord = lastWord;
@@ -106,11 +112,11 @@ export class Job {
   private refuse(verdict: Exclude<Verdict, RunVerdict>): void {
     if (verdict.kind === 'denied') {
       const { code, rule, reason } = verdict;
-      this.record({ event: 'denied', code, rule, reason });
+      this.refusal(code, { event: 'denied', code, rule, reason });
       this.send({ kind: 'denied', code, rule, reason });
     } else {
       const { reason, hint } = verdict;
-      this.record({ event: 'failed', reason });
+      this.refusal('failed', { event: 'failed', reason });
       this.send({ kind: 'failed', reason, hint });
     }
     this.close();
@@ -154,12 +160,13 @@ export class Job {
     if (this.started || accepted.kind !== 'run') return;
     this.started = true;
     clearTimeout(this.goTimer);
-    const verdict = this.lastWord(accepted);
+    const { verdict, admission } = this.lastWord(accepted);
+    this.admission = admission;
     if (verdict.kind !== 'run') return this.refuse(verdict);
     this.limitMs = verdict.limitMs;
     const asked = this.askedMs ?? verdict.spec.timeoutMs;
     const spec = { ...verdict.spec, timeoutMs: Math.min(asked, verdict.limitMs) };
-    if (!this.record({ event: 'start', rule: verdict.rule, program: verdict.spec.path })) {
+    if (!this.context.audit.permit(this.recordOf(startFields(verdict)))) {
       this.send({
         kind: 'failed',
         reason: 'its audit log cannot be written, and what cannot be recorded is not run',
@@ -185,25 +192,19 @@ export class Job {
   }
 
   private ended(end: CommandEnd): void {
+    const { audit } = this.context;
     if (end.kind === 'failed') {
-      this.record({ event: 'failed', reason: end.reason });
+      audit.note(this.recordOf({ event: 'failed', reason: end.reason }));
       this.send({ kind: 'failed', reason: end.reason, hint: end.hint });
     } else {
-      const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = end;
-      const outputHash = this.sendEnd(end);
-      const output = outputHash === undefined ? {} : { output: toHex(outputHash) };
-      this.record({ event: 'end', code, signal, cause, durationMs, stdoutBytes, stderrBytes, ...output });
+      const { kind: _, ...summary } = end;
+      const output = toHex(this.channel.endOutput());
+      // Written before the end is sent, so that the asker's copy of the head holds the node to it.
+      const head = audit.note(this.recordOf({ event: 'end', ...summary, output }));
+      if (!this.over) this.stream.write(this.channel.sealEnd(summary, head));
     }
     this.command = undefined;
     this.close();
-  }
-
-  private sendEnd(end: Extract<CommandEnd, { kind: 'ended' }>): Uint8Array | undefined {
-    if (this.over) return undefined;
-    const { code, signal, cause, durationMs, stdoutBytes, stderrBytes } = end;
-    const sealed = this.channel.sealEnd({ code, signal, cause, durationMs, stdoutBytes, stderrBytes });
-    this.stream.write(sealed);
-    return this.channel.outputHash;
   }
 
   /** False when the asker is slower than the command. */
@@ -211,17 +212,28 @@ export class Job {
     return this.over ? true : this.stream.write(this.channel.seal(frame));
   }
 
-  /** False when it could not be written. Only a start hangs on it: a broken log must not bring the agent down. */
-  private record(entry: AuditFields): boolean {
-    const { envelope, operator } = this.admission;
-    const { id, argv } = envelope.body;
-    try {
-      this.context.audit.append({ id: toHex(id), operator, argv: [...argv], ...entry });
-      return true;
-    } catch (error) {
-      this.context.warn(error instanceof Error ? error.message : String(error));
-      return false;
-    }
+  private refusal(code: string, entry: AuditFields): void {
+    this.context.audit.refusal({ operator: this.admission.operator, code }, this.recordOf(entry));
+  }
+
+  /** Who asked for what, by which policy, and what came of it. */
+  private recordOf({ event, ...entry }: AuditFields): AuditFields {
+    const { admission } = this;
+    const { envelope, operator, key, policyHash: policy } = admission;
+    const { id, argv, replyHost, replyPort } = envelope.body;
+    const approvedBy = admission.kind === 'admitted' ? (admission.decision.approvedBy ?? []) : [];
+    return {
+      event,
+      id: toHex(id),
+      node: this.context.nodeName,
+      operator,
+      key,
+      ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
+      asker: formatEndpoint({ host: ipText(replyHost) ?? '?', port: replyPort }),
+      argv: [...argv],
+      policy,
+      ...entry,
+    };
   }
 
   private streamClosed(): void {
@@ -239,4 +251,12 @@ export class Job {
     this.stream.end();
     if (wasOver || this.command === undefined) this.finish();
   }
+}
+
+/** What is about to run, and as what. */
+function startFields({ rule, spec, limitMs, dangerous }: RunVerdict): AuditFields {
+  const { path: program, sandbox, network, user } = spec;
+  const account = user?.name ?? `uid ${process.geteuid?.() ?? '?'}`;
+  const risk = dangerous === undefined ? {} : { dangerous };
+  return { event: 'start', rule, program, sandbox, network, user: account, limitMs, ...risk };
 }

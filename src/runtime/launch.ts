@@ -1,16 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { assert } from '../lib/assert.ts';
 import { toHex } from '../lib/bytes.ts';
 import type { CommandSpec, RunAs } from './command-spec.ts';
 import { COMMAND_ENVIRONMENT } from './environment.ts';
+import { needsGroup } from './job-group.ts';
+import type { Refusal } from './refusal.ts';
 import { resolveProgram } from './resolve-program.ts';
-import { limitArguments } from './resource-limits.ts';
+import { countsByNamespace, limitArguments } from './resource-limits.ts';
 import { sandboxArguments } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
 
 /** Where bwrap finds its descriptors, after the standard three. */
 const STATUS_DESCRIPTOR = 3;
 const SECCOMP_DESCRIPTOR = 4;
+
+/**
+ * Waits for a line of the agent, which meanwhile puts this very process into its control groups, and becomes the command
+ * then. The text is fixed and the command comes as arguments, so the shell reads nothing of it. Without a line, because the
+ * agent is gone, nothing is started.
+ */
+const SHELL = '/bin/sh';
+const gateScript = (descriptor: number): string => `read -r go <&${descriptor} && exec "$@" ${descriptor}<&-`;
 
 /** Variable by which processes of a command are found again when there is no process namespace to hold them. */
 export const MARKER_VARIABLE = 'FANOUT_JOB';
@@ -27,6 +38,8 @@ export interface Launch {
   readonly account: RunAs | undefined;
   /** The filter that bwrap reads; present exactly when bwrap is used. */
   readonly filter: Uint8Array | undefined;
+  /** Whether it waits at its last extra descriptor for a line, before it starts anything. */
+  readonly isGated: boolean;
   /**
    * `namespace`: killing the launcher kills process 1 of a namespace and so everything in it. `group`: there is only
    * the process group, and `marker` in the environment to find those who left it.
@@ -34,14 +47,8 @@ export interface Launch {
   readonly killBy: { readonly kind: 'namespace' } | { readonly kind: 'group'; readonly marker: string };
 }
 
-/** Why nothing can be started. */
-export interface LaunchRefusal {
-  readonly reason: string;
-  readonly hint: string;
-}
-
 /** Plans the start of a command. Only programs of the Debian base are used, and bwrap for the two sandboxes. */
-export function planLaunch(spec: CommandSpec): Launch | LaunchRefusal {
+export function planLaunch(spec: CommandSpec): Launch | Refusal {
   const isRoot = ownUid() === 0;
   const { user } = spec;
   if (isRoot && user === undefined) {
@@ -51,6 +58,13 @@ export function planLaunch(spec: CommandSpec): Launch | LaunchRefusal {
     return {
       reason: `the agent runs as uid ${ownUid()} and cannot run a command as "${user.name}"`,
       hint: 'Run the agent as root.',
+    };
+  }
+  if (spec.budget?.memoryBytes !== undefined && spec.groupHome?.memory === undefined) {
+    // A limit of each process would be a promise that the first fork breaks.
+    return {
+      reason: 'there is no control group to bound its memory with',
+      hint: 'Leave "memory" out of the rule.',
     };
   }
   if (spec.sandbox === 'none') return unconfined(spec, isRoot ? user : undefined);
@@ -65,8 +79,9 @@ export function planLaunch(spec: CommandSpec): Launch | LaunchRefusal {
 
 const NO_ROOT_HINT = 'Give the rule a "user" without privileges, such as fanout-run.';
 
-function confined(spec: CommandSpec, account: RunAs | undefined): Launch | LaunchRefusal {
-  const filter = seccompFilter(process.arch, spec.network);
+function confined(spec: CommandSpec, account: RunAs | undefined): Launch | Refusal {
+  const hasSockets = (spec.allowances?.sockets.length ?? 0) > 0;
+  const filter = seccompFilter(process.arch, spec.network, hasSockets);
   if (filter === undefined) {
     return {
       reason: `there is no system call filter for ${process.arch} processors`,
@@ -80,24 +95,38 @@ function confined(spec: CommandSpec, account: RunAs | undefined): Launch | Launc
     bwrap,
     ...sandboxArguments(spec, { status: STATUS_DESCRIPTOR, seccomp: SECCOMP_DESCRIPTOR }),
     // Inside, so that each sandbox has a process count of its own.
-    ...limited(prlimit, spec, account === undefined ? ownUid() : undefined),
+    ...limited(prlimit, spec, account === undefined && !countsByNamespace() ? ownUid() : undefined),
     ...program(spec),
   ];
   // Node drops supplementary groups, so an account that has some needs setpriv.
   const needsGroups = account !== undefined && account.groups.length > 0;
   const line = needsGroups ? [setpriv, ...accountArguments(account), '--', ...sandboxed] : sandboxed;
   return {
-    file: line[0] as string,
-    args: line.slice(1),
-    env: COMMAND_ENVIRONMENT,
+    ...gated(spec, line, SECCOMP_DESCRIPTOR + 1),
+    env: environmentOf(spec),
     account: needsGroups ? undefined : account,
     filter,
     killBy: { kind: 'namespace' },
   };
 }
 
+function gated(
+  spec: CommandSpec,
+  line: readonly string[],
+  descriptor: number,
+): Pick<Launch, 'file' | 'args' | 'isGated'> {
+  const isGated = needsGroup(spec.groupHome, spec.budget);
+  const [file, ...args] = isGated ? [SHELL, '-c', gateScript(descriptor), 'fanout', ...line] : line;
+  assert(file !== undefined, 'there is something to start');
+  return { file, args, isGated };
+}
+
+function environmentOf({ env }: CommandSpec): Launch['env'] {
+  return { ...COMMAND_ENVIRONMENT, ...env };
+}
+
 /** No sandbox, but the account, the limits, the environment and, where root can make one, a process namespace. */
-function unconfined(spec: CommandSpec, account: RunAs | undefined): Launch | LaunchRefusal {
+function unconfined(spec: CommandSpec, account: RunAs | undefined): Launch | Refusal {
   const tools = findTools(['prlimit', 'setpriv', 'unshare', 'timeout']);
   if ('reason' in tools) return tools;
   const [prlimit, setpriv, unshare, timeout] = tools.paths as [string, string, string, string];
@@ -123,15 +152,20 @@ function unconfined(spec: CommandSpec, account: RunAs | undefined): Launch | Lau
       ...[timeout, '--foreground', '0'],
       ...program(spec),
     ];
-    return unconfinedLaunch(line, COMMAND_ENVIRONMENT, { kind: 'namespace' });
+    return unconfinedLaunch(spec, line, environmentOf(spec), { kind: 'namespace' });
   }
   const marker = toHex(randomBytes(16));
-  const env = { ...COMMAND_ENVIRONMENT, [MARKER_VARIABLE]: marker };
-  return unconfinedLaunch([...drop, ...program(spec)], env, { kind: 'group', marker });
+  const env = { ...environmentOf(spec), [MARKER_VARIABLE]: marker };
+  return unconfinedLaunch(spec, [...drop, ...program(spec)], env, { kind: 'group', marker });
 }
 
-function unconfinedLaunch(line: readonly string[], env: Launch['env'], killBy: Launch['killBy']): Launch {
-  return { file: line[0] as string, args: line.slice(1), env, account: undefined, filter: undefined, killBy };
+function unconfinedLaunch(
+  spec: CommandSpec,
+  line: readonly string[],
+  env: Launch['env'],
+  killBy: Launch['killBy'],
+): Launch {
+  return { ...gated(spec, line, STATUS_DESCRIPTOR), env, account: undefined, filter: undefined, killBy };
 }
 
 function program(spec: CommandSpec): string[] {
@@ -160,7 +194,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   timeout: 'coreutils',
 };
 
-function findTools(names: readonly string[]): { readonly paths: readonly string[] } | LaunchRefusal {
+function findTools(names: readonly string[]): { readonly paths: readonly string[] } | Refusal {
   const paths: string[] = [];
   for (const name of names) {
     const found = resolveProgram(name, undefined);

@@ -85,6 +85,11 @@ export function launchFailure(
 
 /** The way out of a complaint of bwrap's. */
 export function sandboxHint(text: string): string {
+  if (/Can't find source path/.test(text)) {
+    return 'The account of the command must be able to reach what its rule opens: namei -l PATH';
+  }
+  if (/Can't chdir to/.test(text))
+    return 'The "cwd" of the rule must exist in its sandbox: open it with "read".';
   if (/Unknown option/.test(text)) return 'Install bubblewrap 0.8 or newer.';
   if (/No space left|max_user_namespaces|nesting/.test(text)) {
     return 'Allow more user namespaces: sysctl -w user.max_user_namespaces=15000';

@@ -6,9 +6,11 @@ import { assert } from '../lib/assert.ts';
 import type { Millis } from '../lib/time.ts';
 import type { CommandEnd, CommandSpec } from './command-spec.ts';
 import { coverInherited } from './inherited-descriptors.ts';
+import { JobGroup } from './job-group.ts';
 import { killMarked, killNamespace, programBehind, signal } from './kill-tree.ts';
 import { type Launch, planLaunch } from './launch.ts';
 import { HeldText, launchFailure } from './launcher-report.ts';
+import { startScriptCommand } from './shell-script.ts';
 
 /** Between SIGTERM and SIGKILL: time to remove a lock file, not to finish the work. */
 const GRACE_MS: Millis = 2000;
@@ -16,6 +18,8 @@ const GRACE_MS: Millis = 2000;
 const DRAIN_MS: Millis = 250;
 /** The longest time that a timer can wait (24.8 days); a longer one would fire at once. */
 const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
+/** How often a command's use of memory and processor is looked at. The kernel keeps the bound of memory by itself. */
+const BUDGET_CHECK_MS: Millis = 100;
 /** bwrap writes two short lines. */
 const STATUS_CHARACTERS_MAX = 4096;
 
@@ -47,11 +51,24 @@ export function startCommand(
 ): RunningCommand {
   // "Die with the parent" means the thread that started the process, not the process of the agent.
   assert(isMainThread, 'commands are started from the main thread');
+  const { script } = spec;
+  if (script !== undefined) return startScriptCommand({ ...spec, script }, onOutput);
   const launch = planLaunch(spec);
   if ('reason' in launch) return failedCommand(launch.reason, launch.hint);
+  let group: JobGroup | undefined;
   try {
-    return new Command(spec, launch, onOutput);
+    group = JobGroup.create(spec.groupHome, spec.budget);
   } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return failedCommand(
+      `its control group could not be made: ${message}`,
+      'Look at the node: fanout agent --check',
+    );
+  }
+  try {
+    return new Command(spec, launch, group, onOutput);
+  } catch (error) {
+    group?.remove();
     const message = error instanceof Error ? error.message : String(error);
     return failedCommand(`${launch.file} could not be started: ${message}`, spawnHint(launch, message));
   }
@@ -73,6 +90,7 @@ class Command implements RunningCommand {
   readonly ended: Promise<CommandEnd>;
   private readonly spec: CommandSpec;
   private readonly launch: Launch;
+  private readonly group: JobGroup | undefined;
   private readonly onOutput: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void;
   private readonly child: ChildProcess;
   private readonly startedAt: Millis = performance.now();
@@ -90,22 +108,27 @@ class Command implements RunningCommand {
   private openPipes = 0;
   private deadline: NodeJS.Timeout | undefined;
   private grace: NodeJS.Timeout | undefined;
+  private watch: NodeJS.Timeout | undefined;
   private drain: NodeJS.Timeout | undefined;
   private settle: (end: CommandEnd) => void = () => {};
   private isOver = false;
 
-  constructor(spec: CommandSpec, launch: Launch, onOutput: Command['onOutput']) {
+  constructor(spec: CommandSpec, launch: Launch, group: JobGroup | undefined, onOutput: Command['onOutput']) {
     this.spec = spec;
     this.launch = launch;
+    this.group = group;
     this.onOutput = onOutput;
     this.ended = new Promise((resolve) => {
       this.settle = resolve;
     });
-    const extra = launch.filter === undefined ? [] : (['pipe', 'pipe'] as const);
+    const extra = Array<'pipe'>((launch.filter === undefined ? 0 : 2) + (launch.isGated ? 1 : 0)).fill(
+      'pipe',
+    );
     this.child = spawn(launch.file, [...launch.args], {
       // A session of its own: no terminal, and a group to signal.
       detached: true,
-      cwd: '/',
+      // A sandbox has its own idea of it.
+      cwd: spec.sandbox === 'none' ? (spec.cwd ?? '/') : '/',
       env: { ...launch.env },
       shell: false,
       stdio: coverInherited(['ignore', 'pipe', 'pipe', ...extra]),
@@ -115,7 +138,7 @@ class Command implements RunningCommand {
     // Then the reason comes as an event, and there may be no pipes.
     if (this.child.pid === undefined) return;
     this.child.once('exit', (code, name) => this.exited(code, name));
-    const [, stdout, stderr, status, filter] = this.child.stdio as unknown as (Duplex | undefined)[];
+    const [, stdout, stderr, ...others] = this.child.stdio as unknown as (Duplex | undefined)[];
     assert(stdout !== undefined && stderr !== undefined, 'a started command has its pipes');
     this.outputs = [stdout, stderr];
     // When a child exits, Node sets its pipes flowing again.
@@ -123,10 +146,12 @@ class Command implements RunningCommand {
     this.listen(stdout, (chunk) => this.received('stdout', chunk));
     this.listen(stderr, (chunk) => this.received('stderr', this.held.push(chunk)));
     if (launch.filter !== undefined) {
+      const [status, filter] = others;
       assert(status !== undefined && filter !== undefined, 'a sandbox has its two descriptors');
       this.connectSandbox(status, filter, launch.filter);
     }
     this.deadline = setTimeout(() => this.stop('timeout'), Math.min(spec.timeoutMs, TIMER_MS_MAX));
+    if (group !== undefined) this.enter(group, others.at(launch.filter === undefined ? 0 : 2));
   }
 
   pause(): void {
@@ -181,6 +206,31 @@ class Command implements RunningCommand {
     filter.end(program);
   }
 
+  /** Puts the launcher into its groups, and only then lets it go on. */
+  private enter(group: JobGroup, gate: Duplex | undefined): void {
+    assert(gate !== undefined && this.child.pid !== undefined, 'a command with a group waits for it');
+    this.pipes.push(gate);
+    // It may have been killed while it waited.
+    gate.on('error', () => {});
+    try {
+      group.join(this.child.pid);
+    } catch (error) {
+      signal(this.child.pid, 'SIGKILL');
+      const reason = `it could not be put into its control group: ${error instanceof Error ? error.message : String(error)}`;
+      return this.finish({ kind: 'failed', reason, hint: 'Look at the node: fanout agent --check' });
+    }
+    gate.end('\n');
+    this.watch = setInterval(() => this.checkBudget(), BUDGET_CHECK_MS);
+  }
+
+  private checkBudget(): void {
+    const overrun = this.group?.overrun();
+    if (overrun === undefined || this.cause !== 'exit' || this.exit !== undefined) return;
+    this.cause = overrun;
+    // No time to end in: that would be more of what it has had too much of.
+    this.killAll();
+  }
+
   private received(stream: 'stdout' | 'stderr', chunk: Uint8Array): void {
     if (this.isOver || chunk.length === 0) return;
     const room = this.spec.outputBytesMax - this.bytes.stdout - this.bytes.stderr;
@@ -229,6 +279,7 @@ class Command implements RunningCommand {
       signal(-launcher, 'SIGKILL');
       killMarked(killBy.marker, launcher);
     }
+    this.group?.kill();
   }
 
   private exited(code: number | null, name: string | null): void {
@@ -237,14 +288,29 @@ class Command implements RunningCommand {
     if (killBy.kind === 'group' && this.child.pid !== undefined) killMarked(killBy.marker, this.child.pid);
     clearTimeout(this.deadline);
     clearTimeout(this.grace);
+    this.leaveGroup(code, name);
     this.exit = { code, signal: name, at: performance.now() };
     this.armDrain();
     this.finishWhenDone();
   }
 
+  /** The last look at what it used, before the count is gone. */
+  private leaveGroup(code: number | null, name: string | null): void {
+    clearInterval(this.watch);
+    // The kernel's own limit, for each process, ends what the agent had no time to look at.
+    const byKernel = name === 'SIGXCPU' || code === 128 + constants.signals.SIGXCPU;
+    if (this.cause === 'exit') {
+      if (this.group?.overrun() === 'memory-limit') this.cause = 'memory-limit';
+      else if (byKernel && this.spec.budget?.cpuMs !== undefined) this.cause = 'cpu-limit';
+    }
+    this.group?.kill();
+    this.group?.remove();
+  }
+
   private notStarted(error: Error): void {
     // Also emitted for signals that could not be sent, which is no news.
     if (this.child.pid !== undefined) return;
+    this.group?.remove();
     this.finish({
       kind: 'failed',
       reason: `${this.launch.file} could not be started: ${error.message}`,
@@ -281,6 +347,7 @@ class Command implements RunningCommand {
       code: wasTerminated ? null : exit.code,
       signal: wasTerminated ? 'SIGTERM' : exit.signal,
       cause: this.cause,
+      ...limitOf(this.cause, this.spec),
       durationMs: exit.at - this.startedAt,
       stdoutBytes: this.bytes.stdout,
       stderrBytes: this.bytes.stderr,
@@ -294,4 +361,14 @@ class Command implements RunningCommand {
     for (const pipe of this.pipes) pipe.destroy();
     this.settle(end);
   }
+}
+
+function limitOf(cause: Cause, { outputBytesMax, budget }: CommandSpec): { readonly limit?: number } {
+  const limits: Partial<Record<Cause, number | undefined>> = {
+    'output-limit': outputBytesMax,
+    'cpu-limit': budget?.cpuMs,
+    'memory-limit': budget?.memoryBytes,
+  };
+  const limit = limits[cause];
+  return limit === undefined ? {} : { limit };
 }

@@ -9,6 +9,7 @@ import {
   statSync,
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
+import type { Refusal } from './refusal.ts';
 
 /**
  * Where programs are looked for, never the agent's own PATH. The distribution's directories come first, so that what
@@ -31,12 +32,6 @@ const WRITABLE_BY_OTHERS = 0o002;
 const SETUID_OR_SETGID = 0o6000;
 const EXECUTABLE = 0o111;
 
-/** Why a program is not run. */
-export interface ProgramRefusal {
-  readonly reason: string;
-  readonly hint: string;
-}
-
 /**
  * The file to execute for a program's name (bare or absolute), or for the path that the policy pins. Nobody but root
  * (and, for an agent that is not root, the agent's own account) may be able to replace the file, any directory above
@@ -47,7 +42,7 @@ export function resolveProgram(
   program: string,
   pinned: string | undefined,
   ownUid = process.getuid?.() ?? 0,
-): { readonly path: string } | ProgramRefusal {
+): { readonly path: string } | Refusal {
   const wanted = pinned ?? program;
   if (isAbsolute(wanted)) return checkProgram(wanted, ownUid);
   if (wanted === '' || wanted === '.' || wanted === '..' || wanted.includes('/')) {
@@ -70,7 +65,7 @@ function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-function checkProgram(path: string, ownUid: number): { readonly path: string } | ProgramRefusal {
+function checkProgram(path: string, ownUid: number): { readonly path: string } | Refusal {
   let problem: string | undefined;
   try {
     problem = walk(path, ownUid);
@@ -114,7 +109,7 @@ function walk(path: string, ownUid: number): string | undefined {
 }
 
 /** Why somebody else could change a file or directory, or undefined when nobody can. */
-function replaceable(path: string, found: Stats, ownUid: number): string | undefined {
+export function replaceable(path: string, found: Stats, ownUid: number): string | undefined {
   if (found.uid !== 0 && found.uid !== ownUid) return `${path} belongs to uid ${found.uid}, not to root`;
   if ((found.mode & WRITABLE_BY_OTHERS) !== 0) return `${path} is writable by everybody`;
   if ((found.mode & WRITABLE_BY_GROUP) !== 0 && found.gid !== 0) {

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, release } from 'node:os';
 import type { CommandSpec } from './command-spec.ts';
 
 /** Processes and threads of one command. A build may want more; a look at a machine does not. */
@@ -11,21 +11,34 @@ const FILE_BYTES_MAX = 64 * 2 ** 20;
 
 /**
  * `prlimit` arguments for a command. The kernel counts processes by account: `sharedUid` is the account whose other
- * processes are counted together with the command's, and which need room too. In a user namespace (Linux 5.14 and
- * later) a command has a count of its own.
+ * processes are counted together with the command's, and which need room too.
  */
 export function limitArguments(spec: CommandSpec, sharedUid: number | undefined): string[] {
   const hard = hardLimits();
   const most = (name: string, wanted: number): number => Math.min(wanted, hard.get(name) ?? wanted);
+  const tasks = spec.budget?.tasks ?? PROCESSES_MAX;
   // One process cannot use more than this before the wall clock ends it: a backstop, should the agent be stopped.
   const cpuSeconds = Math.ceil((spec.timeoutMs / 1000) * availableParallelism()) + 1;
   return [
-    `--nproc=${most('Max processes', PROCESSES_MAX + tasksOf(sharedUid))}`,
+    `--nproc=${most('Max processes', tasks + tasksOf(sharedUid))}`,
     `--nofile=${most('Max open files', FILES_MAX)}`,
     `--fsize=${most('Max file size', FILE_BYTES_MAX)}`,
-    `--cpu=${most('Max cpu time', cpuSeconds)}`,
+    `--cpu=${cpuLimit(spec, most('Max cpu time', cpuSeconds))}`,
     '--core=0',
   ];
+}
+
+/** Whether the kernel gives each user namespace a count of processes of its own (Linux 5.14 and later). */
+export function countsByNamespace(kernel = release()): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
+  return major > 5 || (major === 5 && minor >= 14);
+}
+
+/** SIGXCPU at what the rule gives, which tells why it ended, and SIGKILL a second later. */
+function cpuLimit({ budget }: CommandSpec, mostSeconds: number): string {
+  if (budget?.cpuMs === undefined) return String(mostSeconds);
+  const seconds = Math.min(Math.ceil(budget.cpuMs / 1000), mostSeconds);
+  return `${seconds}:${Math.min(seconds + 1, mostSeconds)}`;
 }
 
 /** The agent's own hard limits, which no command can go beyond; missing where there is no limit. */

@@ -1,14 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { RunAs } from './command-spec.ts';
+import type { Refusal } from './refusal.ts';
 
 /** Accounts for commands whose policy names none, best first: one made for fanout shares its files with nobody. */
 const DEFAULT_ACCOUNTS = ['fanout-run', 'nobody'];
-
-/** Why a command cannot run as wished. */
-export interface UserRefusal {
-  readonly reason: string;
-  readonly hint: string;
-}
 
 /** The texts that say which accounts exist; a test hands in its own. */
 export interface Accounts {
@@ -25,7 +20,7 @@ export interface Accounts {
 export function resolveUser(
   name: string | undefined,
   accounts = systemAccounts(),
-): RunAs | UserRefusal | undefined {
+): RunAs | Refusal | undefined {
   const { passwd, ownUid } = accounts;
   if (ownUid !== 0) {
     if (name === undefined || parseAccount(passwd, name)?.uid === ownUid) return undefined;
@@ -50,6 +45,50 @@ export function resolveUser(
     reason: `user "${name}" of the rule is not in /etc/passwd`,
     hint: `Make the account, or correct "user" in the policy. Accounts of a directory service are not looked up.`,
   };
+}
+
+/**
+ * As `resolveUser`, with more supplementary groups, by the names in /etc/group. The group of root is refused: what it may
+ * write, an agent takes for safe.
+ */
+export function resolveRunAs(
+  wanted: { readonly user: string | undefined; readonly groups: readonly string[] },
+  accounts = systemAccounts(),
+): RunAs | Refusal | undefined {
+  const user = resolveUser(wanted.user, accounts);
+  if (wanted.groups.length === 0 || (user !== undefined && 'reason' in user)) return user;
+  if (user === undefined) {
+    return {
+      reason: `the rule asks for groups (${wanted.groups.join(', ')}), but this agent runs as uid ${accounts.ownUid} and cannot give any`,
+      hint: 'Run the agent as root, or make its account a member of them and leave "groups" out of the rule.',
+    };
+  }
+  const groups = new Set(user.groups);
+  for (const name of wanted.groups) {
+    const id = groupId(accounts.group, name);
+    if (id === undefined) {
+      return {
+        reason: `group "${name}" of the rule is not in /etc/group`,
+        hint: 'Make the group, or correct "groups" in the policy. Groups of a directory service are not looked up.',
+      };
+    }
+    if (id === 0) {
+      return {
+        reason: `group "${name}" of the rule is the group of root, which no command gets`,
+        hint: 'Give the files that it needs to another group.',
+      };
+    }
+    if (id !== user.gid) groups.add(id);
+  }
+  return { ...user, groups: [...groups] };
+}
+
+function groupId(group: string, name: string): number | undefined {
+  for (const line of group.split('\n')) {
+    const fields = line.split(':');
+    if (fields[0] === name && fields.length === 4) return parseId(fields[2]);
+  }
+  return undefined;
 }
 
 function systemAccounts(): Accounts {

@@ -1,5 +1,6 @@
-import { existsSync, lstatSync, readlinkSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import type { CommandSpec, RunAs } from './command-spec.ts';
+import { canEnter } from './opened-paths.ts';
 
 /** Private /tmp of a command. The default of a tmpfs is half of the machine's memory. */
 const TMP_BYTES = '16777216';
@@ -29,14 +30,15 @@ export interface SandboxDescriptors {
  * - standard: look at the whole host, change nothing. Read-only root, the host's processes visible and out of reach,
  *   a private /tmp, no /run (where the sockets are), nothing of /root, /home and fanout itself.
  * - strict: a minimal system of /usr and a few files of /etc, its own process list.
+ *
+ * What the rule opens is there in both, at its own place.
  */
 export function sandboxArguments(spec: CommandSpec, descriptors: SandboxDescriptors): string[] {
   return [
     ...isolation(spec, descriptors),
     ...(spec.sandbox === 'strict' ? strictView(spec) : standardView(spec)),
-    // Somewhere that exists in every profile.
     '--chdir',
-    '/',
+    spec.cwd ?? '/',
     '--',
   ];
 }
@@ -69,6 +71,7 @@ function isolation(spec: CommandSpec, descriptors: SandboxDescriptors): string[]
 }
 
 function standardView(spec: CommandSpec): string[] {
+  const covered = covers([...COVERED_DIRECTORIES, ...(spec.hidePaths ?? [])], spec.user);
   const resolver = spec.network === 'host' ? resolverFile() : undefined;
   return [
     '--ro-bind',
@@ -94,9 +97,12 @@ function standardView(spec: CommandSpec): string[] {
     '/run',
     // resolv.conf is often a link into /run.
     ...(resolver === undefined ? [] : ['--ro-bind', resolver, resolver]),
+    ...covered.mounts,
+    ...opened(spec),
+    // After everything has been made in them.
     '--remount-ro',
     '/run',
-    ...covers([...COVERED_DIRECTORIES, ...(spec.hidePaths ?? [])], spec.user),
+    ...covered.seals,
   ];
 }
 
@@ -120,6 +126,7 @@ function strictView(spec: CommandSpec): string[] {
     TMP_BYTES,
     '--tmpfs',
     '/tmp',
+    ...opened(spec),
     // After everything has been made in it: the root itself is a file system in memory.
     '--remount-ro',
     '/',
@@ -133,22 +140,34 @@ function sameAsHost(path: string): string[] {
   return found.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
 }
 
-/** Puts something empty over each path that exists. */
-function covers(paths: readonly string[], user: RunAs | undefined): string[] {
+/** What the rule opens, and the program's own folder. A socket can be connected to wherever it can be seen: read-only is enough. */
+function opened({ allowances, folder }: CommandSpec): string[] {
+  const { read = [], write = [], sockets = [] } = allowances ?? {};
+  const seen = folder === undefined ? [] : [folder];
+  return [
+    ...[...read, ...sockets, ...seen].flatMap((path) => ['--ro-bind', path, path]),
+    ...write.flatMap((path) => ['--bind', path, path]),
+  ];
+}
+
+/** Puts something empty over each path that exists. The seals make it read-only, when all is in it that shall be. */
+function covers(paths: readonly string[], user: RunAs | undefined): { mounts: string[]; seals: string[] } {
   const covered = [...REPLACED_DIRECTORIES];
-  const flags: string[] = [];
+  const mounts: string[] = [];
+  const seals: string[] = [];
   for (const path of paths) {
     const place = coverPlace(path, user);
     if (place === undefined || covered.some((above) => place === above || place.startsWith(`${above}/`)))
       continue;
     covered.push(place);
     if (statSync(place).isDirectory()) {
-      flags.push('--size', COVER_BYTES, '--tmpfs', place, '--remount-ro', place);
+      mounts.push('--size', COVER_BYTES, '--tmpfs', place);
+      seals.push('--remount-ro', place);
     } else {
-      flags.push('--ro-bind', '/dev/null', place);
+      mounts.push('--ro-bind', '/dev/null', place);
     }
   }
-  return flags;
+  return { mounts, seals };
 }
 
 /**
@@ -168,13 +187,6 @@ function coverPlace(path: string, user: RunAs | undefined): string | undefined {
     if (user !== undefined && !canEnter(statSync(above), user)) return above;
   }
   return real;
-}
-
-function canEnter(directory: Stats, user: RunAs): boolean {
-  if (directory.uid === user.uid) return (directory.mode & 0o100) !== 0;
-  if (directory.gid === user.gid || user.groups.includes(directory.gid))
-    return (directory.mode & 0o010) !== 0;
-  return (directory.mode & 0o001) !== 0;
 }
 
 /** The real resolv.conf where it lies in /run. */

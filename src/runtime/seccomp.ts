@@ -33,7 +33,7 @@ const X32_BIT = 0x40000000;
  */
 const SOCKET_FAMILIES = [2, 10, 16];
 /**
- * Unix sockets only come with the host's network: a read-only mount does not stop a program from connecting to a
+ * Unix sockets only come with the host's network, or where a rule opens one: a read-only mount does not stop a program from connecting to a
  * socket file, wherever in the tree a service keeps one.
  */
 const UNIX_SOCKETS = 1;
@@ -60,16 +60,21 @@ interface Step {
 
 /**
  * The system call filter for a processor type, as the array of `struct sock_filter` that `bwrap --seccomp` reads;
- * undefined where there is no table for the processor.
+ * undefined where there is no table for the processor. `hasSockets`: it is to reach unix sockets without a network too.
  */
-export function seccompFilter(arch: string, network: 'none' | 'host'): Uint8Array | undefined {
-  return arch === 'x64' || arch === 'arm64' ? assemble(steps(arch, network)) : undefined;
+export function seccompFilter(
+  arch: string,
+  network: 'none' | 'host',
+  hasSockets = false,
+): Uint8Array | undefined {
+  const hasUnix = network === 'host' || hasSockets;
+  return arch === 'x64' || arch === 'arm64' ? assemble(steps(arch, hasUnix)) : undefined;
 }
 
-function steps(arch: FilterArch, network: 'none' | 'host'): Step[] {
+function steps(arch: FilterArch, hasUnix: boolean): Step[] {
   const column = arch === 'x64' ? 0 : 1;
   const refused = Object.values(REFUSED_CALLS).flatMap((numbers) => numbers[column] ?? []);
-  const families = network === 'host' ? [UNIX_SOCKETS, ...SOCKET_FAMILIES] : SOCKET_FAMILIES;
+  const families = hasUnix ? [UNIX_SOCKETS, ...SOCKET_FAMILIES] : SOCKET_FAMILIES;
   return [
     load(OFFSET_ARCH),
     // A 32-bit program would use other numbers for the same calls.

@@ -1,9 +1,15 @@
-import type { Millis } from '../lib/time.ts';
-import type { Surroundings } from '../policy/policy.ts';
-import type { CommandSpec, SandboxAvailability } from './command-spec.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { formatDuration, type Millis } from '../lib/time.ts';
+import type { Decision } from '../policy/decide.ts';
+import type { Limits, SandboxProfile, Surroundings } from '../policy/policy.ts';
+import { type CommandSource, type Offers, sourceOf } from './command-source.ts';
+import type { CommandSpec } from './command-spec.ts';
 import type { AnsweredAdmission } from './gate.ts';
-import { checkRealPaths, resolveProgram } from './resolve-program.ts';
-import { resolveUser } from './run-as.ts';
+import { type Abilities, groundFor } from './ground.ts';
+import type { Refusal } from './refusal.ts';
+import { checkRealPaths } from './resolve-program.ts';
+
+type AllowDecision = Extract<Decision, { effect: 'allow' }>;
 
 /** A command that this node will run, when its asker says so. */
 export interface RunVerdict {
@@ -13,6 +19,10 @@ export interface RunVerdict {
   readonly readOnly: boolean;
   /** The longest that the policy lets it run; `spec` has what was asked for, if that is less. */
   readonly limitMs: Millis;
+  /** The policy's sentence about the risk that the rule takes, for the audit log. */
+  readonly dangerous?: string | undefined;
+  /** How often it may start, for whoever counts. */
+  readonly rate?: Limits['rate'];
 }
 
 /** What the node has decided to do about an admitted command. */
@@ -22,105 +32,163 @@ export type Verdict =
   | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
 /** What this machine can do at the moment. */
-export interface Machine {
-  readonly sandboxes: readonly SandboxAvailability[];
+export interface Machine extends Abilities {
   /** Commands that run now, per rule. */
   readonly running: (rule: string) => number;
+  /** How long a start of this rule has to wait, because there were too many. */
+  readonly waitMs: (rule: string, rate: Limits['rate']) => Millis;
+  /** When the agent died while it ran exactly this by this rule; undefined when it did not. */
+  readonly suspectSince: (rule: string, argv: readonly string[]) => string | undefined;
   /** The agent's own files, which no command may see. */
   readonly hidePaths: readonly string[];
+  /** Handlers and scripts that commands can name. */
+  readonly offers: (admission: AnsweredAdmission) => Offers;
 }
 
 /**
- * Turns the policy's decision into what this machine will do: the program's real path, the first sandbox of the rule's
- * list that can be had here, and the limits. What the rule asks for and the machine cannot give is a refusal, never less.
+ * Turns the policy's decision into what this machine will do: the program's real path, and what it stands on here
+ * (`groundFor`). What the rule asks for and the machine cannot give is a refusal, never less.
  */
 export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verdict {
   if (admission.kind === 'refused') {
     const { code, rule, reason } = admission;
     return { kind: 'denied', code, rule, reason };
   }
-  const { decision, envelope } = admission;
+  const { argv, timeoutMs } = admission.envelope.body;
+  return commandVerdict(
+    { decision: admission.decision, argv, timeoutMs },
+    machine,
+    machine.offers(admission),
+  );
+}
+
+/** The same for a command that was allowed by other ways than a signature. */
+export function commandVerdict(
+  command: { readonly decision: AllowDecision; readonly argv: readonly string[]; readonly timeoutMs: Millis },
+  machine: Omit<Machine, 'offers'>,
+  offers: Offers,
+): Verdict {
+  const { decision } = command;
   const { rule, surroundings } = decision;
   const { limits } = surroundings;
   const denied = (code: string, reason: string): Verdict => ({ kind: 'denied', code, rule, reason });
-  if (machine.running(rule) >= limits.concurrency) {
-    return denied(
-      'concurrency',
-      `rule "${rule}" runs ${limits.concurrency} commands at once at most; try again`,
-    );
-  }
-  const missing = notYet(surroundings);
-  if (missing !== undefined) return { kind: 'failed', ...missing };
-  const program = resolveProgram(decision.program, decision.path);
-  if ('reason' in program) return { kind: 'failed', ...program };
-  const elsewhere = checkRealPaths(decision.pathChecks);
+  const obstacle = obstacleFor(rule, limits, command.argv, machine);
+  if (obstacle !== undefined) return obstacle;
+  const source = sourceOf(command.argv, decision.path, offers);
+  if (source.kind === 'denied') return denied(source.code, source.reason);
+  if (source.kind === 'failed') return source;
+  const paths = source.paths.map((check) => ({
+    ...check,
+    accepts: (realPath: string) => check.accepts(realPath) && !decision.isDenied(realPath),
+  }));
+  const elsewhere = checkRealPaths([...decision.pathChecks, ...paths]);
   if (elsewhere !== undefined) return denied('path', elsewhere);
-  const user = resolveUser(surroundings.user);
-  if (user !== undefined && 'reason' in user) return { kind: 'failed', ...user };
-  const wanted = surroundings.sandboxes.map((profile) =>
-    machine.sandboxes.find((one) => one.profile === profile),
-  );
-  const sandbox = wanted.find((one) => one?.available === true);
-  if (sandbox === undefined) return sandboxMissing(rule, wanted);
-  return {
-    kind: 'run',
+  const common = {
+    timeoutMs: Math.min(limits.timeoutMs, command.timeoutMs),
+    outputBytesMax: limits.outputBytes,
+  };
+  const { path, argv, script, folder } = source;
+  const { readOnly, dangerous } = decision;
+  const { timeoutMs: limitMs, rate } = limits;
+  const run = { kind: 'run', rule, readOnly, dangerous, limitMs, rate } as const;
+  if (script !== undefined) {
+    const unheard = ownersProblem(surroundings);
+    if (unheard !== undefined) return { kind: 'failed', ...unheard };
+    const asOwner = { sandbox: 'none', network: 'host', user: undefined } as const;
+    return { ...run, spec: { path, argv, script, ...asOwner, ...common } };
+  }
+  const misfit = needsProblem(source, surroundings);
+  if (misfit !== undefined) return { kind: 'failed', ...misfit };
+  const ground = groundFor(
     rule,
-    readOnly: decision.readOnly,
-    limitMs: limits.timeoutMs,
+    { ...surroundings, sandboxes: fittingProfiles(source, surroundings) },
+    machine,
+  );
+  if ('reason' in ground) return { kind: 'failed', ...ground };
+  return {
+    ...run,
     spec: {
-      path: program.path,
-      argv: envelope.body.argv,
-      sandbox: sandbox.profile,
-      network: surroundings.network,
-      user,
-      timeoutMs: Math.min(limits.timeoutMs, envelope.body.timeoutMs),
-      outputBytesMax: limits.outputBytes,
-      hidePaths: machine.hidePaths,
+      path,
+      argv,
+      ...common,
+      ...ground,
+      ...(folder === undefined ? {} : { folder }),
     },
   };
 }
 
+/** An owner's line runs as the agent itself. A rule that asks for more is refused: it would not be heard. */
+function ownersProblem({ groups, cwd, env, allowances, limits }: Surroundings): Refusal | undefined {
+  const { read, write, sockets } = allowances;
+  const { cpuMs, memoryBytes, tasks } = limits;
+  const asked = groups.length + env.size + read.length + write.length + sockets.length;
+  if (asked === 0 && [cwd, cpuMs, memoryBytes, tasks].every((value) => value === undefined)) return undefined;
+  return {
+    reason: "it is a line of the node's owner, which runs as the agent, and its rule asks for more",
+    hint: 'Leave groups, cwd, env, opened paths and the limits cpu, memory and tasks out of the rule.',
+  };
+}
+
+/** The sandboxes of a rule in which a handler works, in the order of the rule. */
+function fittingProfiles(
+  { profiles }: Extract<CommandSource, { kind: 'command' }>,
+  { sandboxes }: Surroundings,
+): readonly SandboxProfile[] {
+  return profiles === undefined ? sandboxes : sandboxes.filter((profile) => profiles.includes(profile));
+}
+
+/** What a handler needs and its rule does not give it. A manifest asks; it opens nothing. */
+function needsProblem(
+  source: Extract<CommandSource, { kind: 'command' }>,
+  surroundings: Surroundings,
+): { reason: string; hint: string } | undefined {
+  if (source.needsNetwork === true && surroundings.network === 'none') {
+    return { reason: 'the handler needs the network', hint: 'In its rule: sandbox: { network: host }' };
+  }
+  if (fittingProfiles(source, surroundings).length > 0) return undefined;
+  return {
+    reason: `the handler works in the sandbox ${source.profiles?.join(' or ')}, and its rule gives ${surroundings.sandboxes.join(', ')}`,
+    hint: 'Its owner adds one of them to the rule.',
+  };
+}
+
+/** What stands against a start at this moment, however well the rule and the machine fit. */
+function obstacleFor(
+  rule: string,
+  { concurrency, rate }: Limits,
+  argv: readonly string[],
+  machine: Omit<Machine, 'offers'>,
+): Verdict | undefined {
+  const denied = (code: string, reason: string): Verdict => ({ kind: 'denied', code, rule, reason });
+  if (machine.running(rule) >= concurrency) {
+    return denied('concurrency', `rule "${rule}" runs ${concurrency} commands at once at most; try again`);
+  }
+  const waitMs = machine.waitMs(rule, rate);
+  if (rate !== undefined && waitMs > 0) {
+    const each = `${rate.count} in ${formatDuration(rate.perMs)}`;
+    return denied('rate', `rule "${rule}" starts ${each} at most; try again in ${formatDuration(waitMs)}`);
+  }
+  const since = machine.suspectSince(rule, argv);
+  if (since === undefined) return undefined;
+  return denied(
+    'suspect',
+    `this node's agent died while it ran exactly this (found ${since}): start it once with --forgive, or ask its owner`,
+  );
+}
+
 /**
  * The verdict at the moment of the start. The asker let the command go by what it was told at first (perhaps only because
- * all of it changes nothing), so one that would now run by another rule, as another program or in another sandbox is
- * refused like one that is denied.
+ * all of it changes nothing), so one that would now run by another rule, as another program, as somebody else or in
+ * other surroundings is refused like one that is denied. Limits of time, output and use are those of now.
  */
 export function confirmVerdict(accepted: RunVerdict, now: Verdict): Verdict {
-  if (now.kind !== 'run') return now;
-  const isSame =
-    now.rule === accepted.rule &&
-    now.readOnly === accepted.readOnly &&
-    now.spec.path === accepted.spec.path &&
-    now.spec.sandbox === accepted.spec.sandbox;
-  if (isSame) return now;
+  if (now.kind !== 'run' || isDeepStrictEqual(footing(accepted), footing(now))) return now;
   const reason = 'since it was accepted, this node would run it in another way: ask again';
   return { kind: 'denied', code: 'changed', rule: now.rule, reason };
 }
 
-/** What a rule can ask for and no agent can give so far: refused, never less. */
-function notYet({
-  groups,
-  cwd,
-  env,
-  allowances,
-  limits,
-}: Surroundings): { reason: string; hint: string } | undefined {
-  const { cpuMs, memoryBytes, tasks, rate } = limits;
-  const { read, write, sockets } = allowances;
-  const asked = Object.entries({ cpuMs, memoryBytes, tasks, rate, cwd }).find(
-    ([, value]) => value !== undefined,
-  )?.[0];
-  const opened = groups.length + env.size + read.length + write.length + sockets.length > 0;
-  if (asked === undefined && !opened) return undefined;
-  return { reason: 'its rule asks for what this agent cannot give', hint: '' };
-}
-
-function sandboxMissing(rule: string, wanted: readonly (SandboxAvailability | undefined)[]): Verdict {
-  const reasons = wanted.map((one) => (one === undefined ? '' : `"${one.profile}": ${one.reason}`));
-  const fix = wanted.find((one) => one !== undefined && one.fix !== '')?.fix ?? '';
-  return {
-    kind: 'failed',
-    reason: `rule "${rule}" needs a sandbox that this node cannot give (${reasons.join('; ')}); nothing was run`,
-    hint: fix,
-  };
+/** All of a verdict but its limits, which protect the node and may change at any time. */
+function footing({ spec, rule, readOnly }: RunVerdict): unknown {
+  const { timeoutMs: _time, outputBytesMax: _output, budget: _budget, groupHome: _home, ...rest } = spec;
+  return { rule, readOnly, rest };
 }

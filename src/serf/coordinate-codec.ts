@@ -26,7 +26,11 @@ export function decodeCoordinatePayload(payload: Uint8Array): CoordinateFields {
   if (payload[0] !== PING_VERSION) {
     throw new DecodeError('ping-version', `ack payload version ${payload[0] ?? 'none'} is not known`);
   }
-  const fields = Fields.of(decodeValue(payload, 1).value);
+  return readCoordinate(Fields.of(decodeValue(payload, 1).value));
+}
+
+/** A coordinate under Serf's names. Throws DecodeError('field'). */
+export function readCoordinate(fields: Fields): CoordinateFields {
   const vec = fields.list('Vec').map((component) => {
     if (typeof component === 'number') return component;
     throw new DecodeError('field', 'Vec: has a component that is not a number');

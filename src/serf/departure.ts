@@ -1,6 +1,5 @@
 import { type Millis, NEVER } from '../lib/time.ts';
 
-const BROADCAST_TIMEOUT_MS: Millis = 5000;
 const PROPAGATE_DELAY_MS: Millis = 1000;
 
 /**
@@ -10,6 +9,12 @@ const PROPAGATE_DELAY_MS: Millis = 1000;
 export class Departure {
   private phase: 'staying' | 'intent' | 'farewell' | 'pause' | 'gone' = 'staying';
   private until: Millis = NEVER;
+  private readonly timeoutMs: Millis;
+
+  /** `timeoutMs`: how long to wait for each of the two messages to be spread. */
+  constructor(timeoutMs: Millis) {
+    this.timeoutMs = timeoutMs;
+  }
 
   get isUnderWay(): boolean {
     return this.phase !== 'staying';
@@ -21,7 +26,7 @@ export class Departure {
 
   begin(now: Millis): void {
     this.phase = 'intent';
-    this.until = now + BROADCAST_TIMEOUT_MS;
+    this.until = now + this.timeoutMs;
   }
 
   /** What was sent has been spread: the next tick goes on. */
@@ -35,7 +40,7 @@ export class Departure {
     switch (this.phase) {
       case 'intent':
         this.phase = 'farewell';
-        this.until = now + BROADCAST_TIMEOUT_MS;
+        this.until = now + this.timeoutMs;
         return 'send-farewell';
       case 'farewell':
         this.phase = 'pause';

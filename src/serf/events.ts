@@ -21,7 +21,13 @@ export interface QueryKey {
 
 /** What the agent hears from Serf. */
 export type SerfEvent =
-  | { readonly kind: 'member'; readonly event: MemberEventKind; readonly member: Member }
+  | {
+      readonly kind: 'member';
+      readonly event: MemberEventKind;
+      readonly member: Member;
+      /** To whom the same happened in short order, where events are coalesced. */
+      readonly others?: readonly Member[];
+    }
   | {
       readonly kind: 'user';
       readonly ltime: number;
@@ -36,6 +42,8 @@ export type SerfEvent =
       readonly from: string;
       readonly deadline: Millis;
     }
+  /** A query of Serf's own, which is nobody's to answer but Serf's. */
+  | { readonly kind: 'internal-query'; readonly ltime: number }
   | { readonly kind: 'ack'; readonly key: QueryKey; readonly from: string }
   | {
       readonly kind: 'response';

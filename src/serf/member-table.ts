@@ -3,11 +3,10 @@ import type { Rng } from '../lib/rng.ts';
 import type { Millis } from '../lib/time.ts';
 import { isNameWithinBounds, NODES_MAX, type NodeEntry } from '../memberlist/node-table.ts';
 import type { Member, MemberEventKind } from './member.ts';
+import { SERF_TIMINGS, type SerfTimings } from './serf-config.ts';
 import { decodeTags } from './tags.ts';
 
-/** Serf's clean-up settings (DefaultConfig). */
-export const RECONNECT_TIMEOUT_MS: Millis = 24 * 3_600_000;
-export const TOMBSTONE_TIMEOUT_MS: Millis = 24 * 3_600_000;
+/** Serf's DefaultConfig. */
 export const RECENT_INTENT_TIMEOUT_MS: Millis = 5 * 60_000;
 /** Intents about nodes never seen. A peer can invent names without end, so the buffer cannot grow without end. */
 const INTENTS_MAX = 8192;
@@ -29,10 +28,12 @@ export class MemberTable {
   private readonly roundTrips = new Map<string, Millis>();
   private readonly emit: MemberEventSink;
   private readonly self: string;
+  private readonly timings: SerfTimings;
 
-  constructor(self: string, emit: MemberEventSink) {
+  constructor(self: string, emit: MemberEventSink, timings = SERF_TIMINGS) {
     this.self = self;
     this.emit = emit;
+    this.timings = timings;
   }
 
   get size(): number {
@@ -141,10 +142,11 @@ export class MemberTable {
 
   /** Forgets members that failed or left long ago, and intents about nodes that never came. */
   reap(now: Millis): void {
+    const { reconnectTimeoutMs, tombstoneTimeoutMs } = this.timings;
     for (const member of [...this.members.values()]) {
       const gone = now - member.goneAt;
-      if (member.status === 'failed' && gone > RECONNECT_TIMEOUT_MS) this.erase(member.name);
-      else if (member.status === 'left' && gone > TOMBSTONE_TIMEOUT_MS) this.erase(member.name);
+      if (member.status === 'failed' && gone > reconnectTimeoutMs) this.erase(member.name);
+      else if (member.status === 'left' && gone > tombstoneTimeoutMs) this.erase(member.name);
     }
     for (const [name, intent] of this.intents) {
       if (now - intent.at > RECENT_INTENT_TIMEOUT_MS) this.intents.delete(name);

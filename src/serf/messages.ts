@@ -87,6 +87,8 @@ export interface Relay {
 export interface KeyRequest {
   /** Empty when keys are only to be listed. */
   readonly key: Uint8Array;
+  /** fanout's own field, which Serf passes over: the signed envelope that asks for the same. */
+  readonly approval: Uint8Array | null;
 }
 
 export interface KeyResponse {
@@ -188,8 +190,8 @@ export function encodeRelay({ destAddr, destName, inner }: Relay): Uint8Array {
   return concatBytes(encodeGossip(header, SerfType.relay), inner);
 }
 
-export function encodeKeyRequest({ key }: KeyRequest): Uint8Array {
-  return encodeGossip({ Key: key }, SerfType.keyRequest);
+export function encodeKeyRequest({ key, approval }: KeyRequest): Uint8Array {
+  return encodeGossip({ Approval: approval ?? undefined, Key: key }, SerfType.keyRequest);
 }
 
 export function encodeKeyResponse({ keys, message, primaryKey, result }: KeyResponse): Uint8Array {
@@ -250,7 +252,7 @@ export function decodeSerfMessage(bytes: Uint8Array): SerfMessage {
     case SerfType.queryResponse:
       return { kind: 'queryResponse', ...readQueryResponse(fields) };
     case SerfType.keyRequest:
-      return { kind: 'keyRequest', key: fields.bytes('Key') };
+      return { kind: 'keyRequest', key: fields.bytes('Key'), approval: fields.bytesOrNull('Approval') };
     case SerfType.keyResponse:
       return { kind: 'keyResponse', ...readKeyResponse(fields) };
     default:

@@ -5,6 +5,7 @@ import type { Memberlist } from '../memberlist/memberlist.ts';
 import { endpointOf, protocolMax } from '../memberlist/node-table.ts';
 import type { QueryKey, QueryRequest, SerfEvent } from './events.ts';
 import { decodeFilter } from './filters.ts';
+import { answerKeyQuery, type KeyOperation, keyOperationOf, OPEN_KEYS } from './key-queries.ts';
 import { LamportClock } from './lamport-clock.ts';
 import type { MemberTable } from './member-table.ts';
 import {
@@ -14,6 +15,7 @@ import {
   encodeRelay,
   type SerfMessage,
 } from './messages.ts';
+import { CONFLICT_QUERY } from './name-vote.ts';
 import { FANOUT_QUERY, QueryBook, type QueryMessage } from './query-book.ts';
 import type { SerfConfig } from './serf-config.ts';
 import type { Spreader } from './spreader.ts';
@@ -47,6 +49,11 @@ export class Queries {
 
   constructor(parts: QueriesParts) {
     this.parts = parts;
+  }
+
+  /** Queries before this time were asked before us and are not heard again. */
+  ignoreBefore(ltime: number): void {
+    this.book.ignoreBefore(ltime);
   }
 
   nextWake(): Millis {
@@ -88,12 +95,15 @@ export class Queries {
 
   /** Answers a query, straight to who asked. Throws DecodeError('response-size') above Serf's 1024 bytes. */
   respond(query: QueryMessage, payload: Uint8Array): void {
-    const { ltime, id } = query;
-    const bytes = encodeQueryResponse({ ltime, id, from: this.parts.config.name, flags: 0, payload });
+    const bytes = this.response(query, payload);
     if (bytes.length > QUERY_BYTES_MAX) {
       throw new DecodeError('response-size', `response exceeds limit of ${QUERY_BYTES_MAX} bytes`);
     }
     this.send(query, bytes);
+  }
+
+  private response({ ltime, id }: QueryMessage, payload: Uint8Array): Uint8Array {
+    return encodeQueryResponse({ ltime, id, from: this.parts.config.name, flags: 0, payload });
   }
 
   /** `from` is the address that handed the query to us, '' for our own. */
@@ -108,7 +118,10 @@ export class Queries {
     if (!isRepeat) this.spread(now, query, bytes);
     if (!this.isForUs(query)) return;
     this.acknowledge(query);
-    if (query.name.startsWith('_serf_')) return this.handleInternal(query);
+    if (query.name.startsWith('_serf_')) {
+      this.parts.emit({ kind: 'internal-query', ltime: query.ltime });
+      return this.handleInternal(query, from);
+    }
     const timeoutMs = Math.min(Math.max(0, query.timeoutNs / 1e6), TIMEOUT_MS_MAX);
     this.parts.emit({ kind: 'query', query, from, deadline: now + timeoutMs });
   }
@@ -121,11 +134,19 @@ export class Queries {
     this.parts.emit(isAck ? { kind: 'ack', key, from } : { kind: 'response', key, from, payload });
   }
 
-  private handleInternal(query: QueryMessage): void {
-    if (query.name !== '_serf_conflict' || query.payload === null) return;
+  private handleInternal(query: QueryMessage, from: string): void {
+    const operation = keyOperationOf(query.name);
+    if (operation !== undefined) return this.handleKeys(query, operation, from);
+    if (query.name !== CONFLICT_QUERY || query.payload === null) return;
     const name = new TextDecoder().decode(query.payload);
     if (name === this.parts.config.name) return;
     this.respond(query, encodeConflictResponse(this.parts.members.get(name) ?? null));
+  }
+
+  private handleKeys(query: QueryMessage, operation: KeyOperation, from: string): void {
+    const { keyring, keyGuard = OPEN_KEYS } = this.parts.config;
+    const fits = (payload: Uint8Array): boolean => this.response(query, payload).length <= QUERY_BYTES_MAX;
+    this.respond(query, answerKeyQuery({ operation, payload: query.payload, from }, keyring, keyGuard, fits));
   }
 
   /** All filters must hold; one that cannot be understood does not (Serf, shouldProcessQuery). */

@@ -30,6 +30,12 @@ export class QueryBook {
   private readonly slots = new Map<number, { ltime: number; ids: Set<number> }>();
   private readonly digests = new Set<string>();
   private readonly asked = new Map<string, Asked>();
+  private minTime = 0;
+
+  /** Queries before this time were asked before us. Signed ones have a time of their own. */
+  ignoreBefore(ltime: number): void {
+    this.minTime = Math.max(this.minTime, ltime);
+  }
 
   /**
    * Remembers a query; false for a repeat or one too old to know. Signed fanout queries are told apart by what they
@@ -37,7 +43,7 @@ export class QueryBook {
    */
   admit(clock: number, query: QueryMessage): boolean {
     if (query.name === FANOUT_QUERY) return this.admitDigest(query);
-    if (isTooOld(clock, query.ltime)) return false;
+    if (query.ltime < this.minTime || isTooOld(clock, query.ltime)) return false;
     const index = query.ltime % SLOTS;
     const slot = this.slots.get(index);
     if (slot === undefined || slot.ltime !== query.ltime) {

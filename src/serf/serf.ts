@@ -7,30 +7,24 @@ import { endpointOf, type NodeEntry } from '../memberlist/node-table.ts';
 import { gossipBytesMax } from '../memberlist/outbox.ts';
 import type { Delegate, Output } from '../memberlist/ports.ts';
 import { Broadcasts } from './broadcasts.ts';
+import type { CoordinateFields } from './coordinate-codec.ts';
+import { Coordinates } from './coordinates.ts';
 import { Departure } from './departure.ts';
-import { EventBuffer } from './event-buffer.ts';
 import type { SerfEvent } from './events.ts';
-import { LamportClock, LTIME_MAX } from './lamport-clock.ts';
+import { LamportClock } from './lamport-clock.ts';
+import type { Member, MemberEventKind } from './member.ts';
 import { MemberTable } from './member-table.ts';
-import {
-  decodeSerfMessage,
-  encodeJoin,
-  encodeLeave,
-  encodePushPull,
-  encodeUserEvent,
-  isQueryResponse,
-  type SerfMessage,
-} from './messages.ts';
+import { decodeSerfMessage, encodeJoin, encodeLeave, isQueryResponse, type SerfMessage } from './messages.ts';
 import { Queries } from './queries.ts';
-import { memberlistConfig, type SerfConfig } from './serf-config.ts';
+import { memberlistConfig, SERF_TIMINGS, type SerfConfig, type SerfTimings } from './serf-config.ts';
+import type { SnapshotClocks } from './snapshot.ts';
 import { Spreader } from './spreader.ts';
+import { localState, mergeState } from './state-exchange.ts';
 import { encodeTags } from './tags.ts';
+import { UserEvents } from './user-events.ts';
 
 const REAP_INTERVAL_MS: Millis = 15_000;
-const RECONNECT_INTERVAL_MS: Millis = 30_000;
 const QUERY_TIMEOUT_MULT = 16;
-/** Serf's limit: what is above is refused at the source. */
-const USER_EVENT_BYTES_MAX = 512;
 /** The longest message that any Serf can be set to spread (its UserEventSizeLimit). Answers do not spread. */
 const SPREAD_BYTES_MAX = 9 * 1024;
 
@@ -46,14 +40,15 @@ export class Serf {
   private readonly config: SerfConfig;
   private readonly rng: Rng;
   private readonly clock = new LamportClock();
-  private readonly eventClock = new LamportClock();
-  private readonly userEvents = new EventBuffer();
+  private readonly userEvents: UserEvents;
+  private readonly coordinates: Coordinates;
   private readonly broadcasts: Broadcasts;
   private readonly spreader: Spreader;
-  private readonly departure = new Departure();
+  private readonly departure: Departure;
+  private readonly timings: SerfTimings;
   private tags: ReadonlyMap<string, string>;
   private events: SerfEvent[] = [];
-  /** Joins under way that a person or a config asked for. Reconnecting is not one: what happened meanwhile is news. */
+  /** Joins under way whose past is passed over. Reconnecting is not one: what happened meanwhile is news. */
   private joining = 0;
   private nextReapAt: Millis;
   private nextReconnectAt: Millis;
@@ -63,13 +58,21 @@ export class Serf {
     this.config = config;
     this.rng = rng;
     this.tags = config.tags;
+    this.timings = config.timings ?? SERF_TIMINGS;
+    this.departure = new Departure(this.timings.broadcastTimeoutMs);
     const emit = (event: SerfEvent): void => {
       this.events.push(event);
     };
     this.broadcasts = new Broadcasts(config.profile.retransmitMult, gossipBytesMax(config.keyring));
-    this.members = new MemberTable(config.name, (event, member) => emit({ kind: 'member', event, member }));
+    const changed = (event: MemberEventKind, member: Member): void => {
+      if (event === 'member-reap') this.coordinates.forget(member.name);
+      emit({ kind: 'member', event, member });
+    };
+    this.members = new MemberTable(config.name, changed, this.timings);
     const memberlist = (): Memberlist => this.memberlist;
     this.spreader = new Spreader(this.broadcasts, memberlist, now);
+    this.userEvents = new UserEvents(this.spreader, emit);
+    this.coordinates = new Coordinates(config.name, rng);
     const { members, spreader } = this;
     this.queries = new Queries({
       config,
@@ -80,9 +83,10 @@ export class Serf {
       localTags: () => this.tags,
       emit,
     });
+    this.restore(config.restored);
     this.memberlist = new Memberlist(memberlistConfig(config), this.delegate(), rng, now);
     this.nextReapAt = now + REAP_INTERVAL_MS;
-    this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+    this.nextReconnectAt = now + this.timings.reconnectIntervalMs;
     this.memberlist.start(now);
   }
 
@@ -94,8 +98,22 @@ export class Serf {
     return this.tags;
   }
 
+  /** The Lamport time of membership. */
+  get memberTime(): number {
+    return this.clock.time;
+  }
+
+  get isEncrypted(): boolean {
+    return this.config.keyring !== undefined;
+  }
+
   get isLeaving(): boolean {
     return this.departure.isUnderWay;
+  }
+
+  /** Where a member is in the network, ourselves included; undefined when no probe of ours has told us. */
+  coordinateOf(name: string): CoordinateFields | undefined {
+    return this.coordinates.of(name);
   }
 
   /** How long Serf waits for answers when nobody says (Serf, DefaultQueryTimeout). */
@@ -107,10 +125,10 @@ export class Serf {
   /** The `serf` section of Serf's stats, all texts. */
   stats(): Record<string, string> {
     return {
-      coordinate_resets: '0',
-      encrypted: String(this.config.keyring !== undefined),
+      coordinate_resets: String(this.coordinates.resets),
+      encrypted: String(this.isEncrypted),
       event_queue: String(this.broadcasts.depth('event')),
-      event_time: String(this.eventClock.time),
+      event_time: String(this.userEvents.clock.time),
       failed: String(this.members.count('failed')),
       health_score: String(this.memberlist.healthScore),
       intent_queue: String(this.broadcasts.depth('intent')),
@@ -141,7 +159,7 @@ export class Serf {
       this.members.reap(now);
     }
     if (now >= this.nextReconnectAt) {
-      this.nextReconnectAt = now + RECONNECT_INTERVAL_MS;
+      this.nextReconnectAt = now + this.timings.reconnectIntervalMs;
       const member = this.members.reconnectCandidate(this.rng);
       if (member !== undefined) this.memberlist.join(now, endpointOf(member), () => {});
     }
@@ -157,14 +175,28 @@ export class Serf {
     return events;
   }
 
-  /** Joins through one address. `done` gets undefined for success, else what went wrong. */
-  join(now: Millis, to: Endpoint, done: (failure: string | undefined) => void): void {
-    this.joining++;
+  /**
+   * Joins through one address. `done` gets undefined for success, else what went wrong. With `replays`, user events that
+   * were there before us are told of too.
+   */
+  join(
+    now: Millis,
+    to: Endpoint,
+    done: (failure: string | undefined) => void,
+    options: { readonly replays?: boolean } = {},
+  ): void {
+    const ignores = options.replays === true ? 0 : 1;
+    this.joining += ignores;
     this.memberlist.join(now, to, (at, failure) => {
-      this.joining--;
+      this.joining -= ignores;
       if (failure === undefined) this.announceJoin(at);
       done(failure);
     });
+  }
+
+  /** Reaches for a member of before: what happened meanwhile is news, and our coming is none to announce. */
+  rejoin(now: Millis, to: Endpoint, done: (failure: string | undefined) => void): void {
+    this.memberlist.join(now, to, (_at, failure) => done(failure));
   }
 
   /** Starts a graceful leave; the event `left` ends it, after two broadcast timeouts and a pause at most. */
@@ -194,15 +226,17 @@ export class Serf {
 
   /** Fires a user event. Throws DecodeError('event-size') when it is over Serf's limit of 512 bytes. */
   userEvent(now: Millis, name: string, payload: Uint8Array, coalesce: boolean): void {
-    const ltime = this.eventClock.time;
-    const bytes = encodeUserEvent({ ltime, name, payload, cc: coalesce });
-    if (bytes.length > USER_EVENT_BYTES_MAX) {
-      throw new DecodeError('event-size', `user event exceeds limit of ${USER_EVENT_BYTES_MAX} bytes`);
-    }
-    this.eventClock.take();
-    this.userEvents.admit(ltime, ltime, { name, payload });
-    this.events.push({ kind: 'user', ltime, name, payload, coalesce });
-    this.spreader.push(now, 'event', bytes);
+    this.userEvents.fire(now, name, payload, coalesce);
+  }
+
+  private restore(clocks: SnapshotClocks | undefined): void {
+    if (clocks === undefined) return;
+    const { clock, eventClock, queryClock } = clocks;
+    this.clock.witness(clock);
+    this.userEvents.clock.witness(eventClock);
+    this.userEvents.ignoreBefore(eventClock + 1);
+    this.queries.clock.witness(queryClock);
+    this.queries.ignoreBefore(queryClock + 1);
   }
 
   private delegate(): Delegate {
@@ -211,15 +245,40 @@ export class Serf {
       userMessage: (now, from, payload) => this.received(now, from, payload),
       takeBroadcasts: (overhead, budget) => this.broadcasts.take(overhead, budget, this.members.size),
       hasBroadcasts: () => !this.broadcasts.isEmpty,
-      localState: () => this.localState(),
-      mergeRemoteState: (now, state, join) => this.mergeState(now, state, join),
+      localState: () => localState(this.stateParts()),
+      mergeRemoteState: (now, state, join) => mergeState(this.stateParts(), now, state, join),
       joined: (_now, node) => this.members.nodeJoined(node),
       left: (now, node) => this.members.nodeLeft(now, node),
       updated: (_now, node) => this.members.nodeUpdated(node),
       conflict: (_now, existing, other) => this.conflict(existing, other),
-      ackPayload: () => null,
-      pinged: (node, rttMs) => this.members.pinged(node.name, rttMs),
+      ackPayload: () => this.coordinates.payload(),
+      pinged: (node, rttMs, payload) => this.pinged(node.name, rttMs, payload),
     };
+  }
+
+  private stateParts(): Parameters<typeof localState>[0] {
+    const { clock, members, userEvents, queries } = this;
+    return {
+      clock,
+      queryClock: queries.clock,
+      members,
+      userEvents,
+      counters: () => this.memberlist.counters,
+      applyLeave: (now, node, ltime) => this.applyLeave(now, node, ltime),
+      ignoresPast: () => this.joining > 0,
+    };
+  }
+
+  private pinged(name: string, rttMs: Millis, payload: Uint8Array | null): void {
+    this.members.pinged(name, rttMs);
+    // Members may have coordinates switched off, and helpers pass none on.
+    if (payload === null || payload.length === 0) return;
+    try {
+      this.coordinates.pinged(name, rttMs, payload);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.memberlist.counters.count(`serf-coordinate-${error.reason}`);
+    }
   }
 
   private received(now: Millis, from: Endpoint, payload: Uint8Array): void {
@@ -242,7 +301,7 @@ export class Serf {
       case 'leave':
         return this.handleLeave(now, message, payload);
       case 'userEvent':
-        if (this.admitUserEvent(message)) this.spreader.push(now, 'event', payload);
+        if (this.userEvents.admit(message)) this.spreader.push(now, 'event', payload);
         return;
       case 'query':
         return this.queries.received(now, message, payload, from.host);
@@ -283,14 +342,6 @@ export class Serf {
     return false;
   }
 
-  private admitUserEvent(message: Extract<SerfMessage, { kind: 'userEvent' }>): boolean {
-    const { ltime, name, payload, cc } = message;
-    this.eventClock.witness(ltime);
-    if (!this.userEvents.admit(this.eventClock.time, ltime, { name, payload })) return false;
-    this.events.push({ kind: 'user', ltime, name, payload, coalesce: cc });
-    return true;
-  }
-
   private hasPeers(): boolean {
     return this.memberlist.liveCount() > 1;
   }
@@ -314,51 +365,5 @@ export class Serf {
   private conflict(existing: NodeEntry, other: { addr: Uint8Array; port: number }): void {
     const mine = endpointOf(existing);
     this.events.push({ kind: 'conflict', name: existing.name, mine, theirs: endpointOf(other) });
-  }
-
-  private localState(): Uint8Array {
-    const statusLTimes = new Map<string, number>();
-    const leftMembers: string[] = [];
-    for (const member of this.members.all()) {
-      statusLTimes.set(member.name, member.statusLTime);
-      if (member.status === 'left') leftMembers.push(member.name);
-    }
-    return encodePushPull({
-      ltime: this.clock.time,
-      eventLTime: this.eventClock.time,
-      queryLTime: this.queries.clock.time,
-      statusLTimes,
-      leftMembers,
-      events: this.userEvents.snapshot(),
-    });
-  }
-
-  /** Takes over another member's Serf state (Serf, delegate.go MergeRemoteState). */
-  private mergeState(now: Millis, bytes: Uint8Array, join: boolean): void {
-    let state: SerfMessage;
-    try {
-      state = decodeSerfMessage(bytes);
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      return this.memberlist.counters.count(`serf-state-${error.reason}`);
-    }
-    if (state.kind !== 'pushPull') return this.memberlist.counters.count('serf-state-unexpected');
-    if (state.ltime > 0) this.clock.witness(state.ltime - 1);
-    if (state.eventLTime > 0) this.eventClock.witness(state.eventLTime - 1);
-    if (state.queryLTime > 0) this.queries.clock.witness(state.queryLTime - 1);
-    const left = new Set(state.leftMembers);
-    for (const node of left)
-      this.applyLeave(now, node, Math.min((state.statusLTimes.get(node) ?? 0) + 1, LTIME_MAX));
-    for (const [node, ltime] of state.statusLTimes) {
-      if (left.has(node)) continue;
-      this.clock.witness(ltime);
-      this.members.joinIntent(now, node, ltime);
-    }
-    if (join && this.joining > 0) this.userEvents.ignoreBefore(state.eventLTime);
-    for (const slot of state.events) {
-      for (const event of slot?.events ?? []) {
-        this.admitUserEvent({ kind: 'userEvent', ltime: slot?.ltime ?? 0, cc: false, ...event });
-      }
-    }
   }
 }

@@ -3,6 +3,7 @@ import { readHistory } from '../asker/history.ts';
 import { openAsker } from '../asker/launch.ts';
 import { findRun, listRuns, RunRecord } from '../asker/run-record.ts';
 import { OutputSearch } from '../asker/search.ts';
+import type { Unlocking } from '../asker/unlock.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { sanitiseText } from '../lib/sanitise.ts';
 import { formatDuration, type Millis } from '../lib/time.ts';
@@ -34,7 +35,7 @@ const SEARCH_SLICE_MS: Millis = 8;
 const RUNS_SHOWN = 200;
 const DIFF_LENGTH_MAX = 4 * 1024 * 1024;
 
-export interface SessionOptions {
+export interface SessionOptions extends Unlocking {
   readonly selector: string;
   readonly hasColours: boolean;
   readonly ascii: boolean;
@@ -46,8 +47,11 @@ export interface SessionOptions {
 
 /** The interactive session, until the person leaves it. Returns the exit code of the last run, 0 when there was none. */
 export async function runSession(options: SessionOptions): Promise<number> {
-  const asker = await openAsker(options);
-  const session = new Session(options, asker);
+  let session: Session | undefined;
+  // What has to be asked is asked before there is a screen. What is to be said may come later as well.
+  const say = (text: string): void => (session === undefined ? options.say?.(text) : session.say(text));
+  const asker = await openAsker({ ...options, say });
+  session = new Session(options, asker);
   return session.run();
 }
 
@@ -116,6 +120,10 @@ class Session {
     process.off('uncaughtException', crashed);
     process.off('unhandledRejection', crashed);
     return result;
+  }
+
+  say(text: string): void {
+    this.dispatch({ kind: 'said', text, style: 'note' });
   }
 
   private dispatch(message: Message): void {

@@ -31,8 +31,12 @@ export class FakeNode implements ByteStream {
   }
 
   /** Brings the answer to a session: greets and accepts. */
-  accept(session: { answer(stream: ByteStream, early: Uint8Array): void }, readOnly = false): this {
-    session.answer(this, EMPTY);
+  accept(
+    session: { answer(stream: ByteStream, early: Uint8Array, claimed: string): void },
+    readOnly = false,
+    claimed = this.name,
+  ): this {
+    session.answer(this, EMPTY, claimed);
     const limits = { timeoutMs: 60_000, outputBytesMax: 1000 };
     this.data(this.channel.hello);
     const verdict = { rule: 'r', program: '/bin/true', sandbox: 'none', ...limits, readOnly };

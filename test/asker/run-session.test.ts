@@ -51,6 +51,19 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 describe('a run without a plan', () => {
+  test('hears nothing under a name that the stream was not announced with', async () => {
+    const run = drive(['a', 'b'], { mayJoin: () => true });
+    const honest = ['a', 'b'].map((name) => new FakeNode(name).accept(run.session));
+    const posed = [
+      new FakeNode('c').accept(run.session, false, 'a'),
+      new FakeNode('a', 'other').accept(run.session, false, 'c'),
+    ];
+    for (const node of posed) expect([node.heard, node.isClosed]).toEqual([[], true]);
+    for (const node of honest) node.finish();
+    expect(exitCode(await run.session.ended)).toBe(0);
+    expect([...run.state().targets.keys()]).toEqual(['a', 'b']);
+  });
+
   test('lets everybody go at once and ends with the last', async () => {
     const run = drive(['a', 'b']);
     const nodes = ['a', 'b'].map((name) => new FakeNode(name).accept(run.session));

@@ -20,7 +20,7 @@ environment: test
 operators:
   alice: { key: "${cluster.publicLine}", groups: [sre] }
   bob: { key: "${bob.stdout.trim()}", groups: [approver] }
-defaults: { sandbox: [standard, none] }
+defaults: { sandbox: [standard, none], dangerous: tests }
 rules:
   - id: two
     effect: allow

@@ -21,6 +21,7 @@ const RULES = `
     effect: allow
     operators: [alice]
     sandbox: none
+    dangerous: scripts of the tests
     commands:
       - { program: sh, argv: ["-c", "any:4000"] }
       - { program: sleep, argv: ["int:1..1000"] }
@@ -53,6 +54,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
 
   beforeAll(async () => {
     vi.stubEnv('XDG_CONFIG_HOME', cluster.env.XDG_CONFIG_HOME);
+    vi.stubEnv('XDG_STATE_HOME', cluster.env.XDG_STATE_HOME);
     vi.stubEnv('FANOUT_IDENTITY', undefined);
     await cluster.operator();
     const policy = cluster.addPolicy('open', RULES);

@@ -9,6 +9,7 @@ const RULES = `
   - id: basics
     effect: allow
     operators: ["group:sre"]
+    dangerous: files of the system, on a machine of tests
     commands:
       - { program: ps, argv: [[ax, "-ef"]] }
       - { program: echo, positionals: { max: 60, match: ["any:4096"] } }

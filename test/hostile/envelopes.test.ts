@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createOperatorKey, loadOperatorKey, type OperatorKey } from '../../src/identity/operator-key.ts';
+import { createOperatorKey, type LocalKey, loadOperatorKey } from '../../src/identity/operator-key.ts';
 import { encodeGossip } from '../../src/lib/msgpack.ts';
 import { encodeUserStream } from '../../src/memberlist/stream.ts';
 import { encodeNodeFilter, encodeTagFilter } from '../../src/serf/filters.ts';
@@ -35,8 +35,8 @@ describe('a member that holds the cluster key and no operator key', () => {
   let web1: AgentProcess;
   let web2: AgentProcess;
   let rogue: Rogue;
-  let alice: OperatorKey;
-  let mallory: OperatorKey;
+  let alice: LocalKey;
+  let mallory: LocalKey;
   let policy: string;
 
   beforeAll(async () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connectAgent } from '../../src/asker/connect.ts';
 import { boxKeyPair } from '../../src/identity/box.ts';
 import { ed25519PublicKey } from '../../src/identity/ed25519.ts';
-import type { OperatorKey } from '../../src/identity/operator-key.ts';
+import type { LocalKey } from '../../src/identity/operator-key.ts';
 import { AskerChannel, type AskerEvent, type AskerFrame } from '../../src/identity/sealed.ts';
 import { formatPublicLine } from '../../src/identity/ssh-key.ts';
 import { toHex } from '../../src/lib/bytes.ts';
@@ -55,7 +55,7 @@ class HandledRun {
     socket.resume();
   }
 
-  static async ask(rogue: Rogue, node: AgentProcess, by: OperatorKey, argv: string[]): Promise<HandledRun> {
+  static async ask(rogue: Rogue, node: AgentProcess, by: LocalKey, argv: string[]): Promise<HandledRun> {
     const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
     const id = new Uint8Array(randomBytes(16));
     rogue.query(node, rogue.envelope(by, argv, { id, replyKey: reply.publicKey }));
@@ -93,7 +93,7 @@ describe('commands that an operator has nodes hold back', () => {
   const cluster = new TestCluster();
   let web1: AgentProcess;
   let rogue: Rogue;
-  let alice: OperatorKey;
+  let alice: LocalKey;
   let policy: string;
   let sound: string;
 
@@ -149,7 +149,7 @@ describe('commands that an operator has nodes hold back', () => {
       'a rule that denies it',
       (text) => `${text}\n  - { id: no, effect: deny, programs: [echo] }\n`,
     ],
-    ['no-rule', 'no rule for it any more', (text) => text.replace('program: echo', 'program: cat')],
+    ['no-rule', 'no rule for it any more', (text) => text.replace('program: echo', 'program: printf')],
     [
       'no-rule',
       'an operator who lost the right',

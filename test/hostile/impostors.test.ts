@@ -163,7 +163,7 @@ describe('somebody who answers in the place of web1', () => {
     };
     const { code, stderr } = await ahead('echo unkept', ['--node', 'web1'], meet, env);
     expect(code).toBe(7);
-    expect(stderr).toMatch(/identity of node web1 has changed/);
+    expect(stderr).toMatch(/key of "web1" has changed/);
     expect(stderr).not.toContain('bug in fanout');
     expect(starts(web1, 'echo', 'unkept')).toBe(0);
   });

@@ -7,7 +7,7 @@ import { SerfDriver } from '../../src/agent/serf-driver.ts';
 import { boxKeyPair } from '../../src/identity/box.ts';
 import { type CommandBody, decodeEnvelope, signCommand } from '../../src/identity/envelope.ts';
 import { nodeKeyOfSeed } from '../../src/identity/node-key.ts';
-import { loadOperatorKey, type OperatorKey } from '../../src/identity/operator-key.ts';
+import { type LocalKey, loadOperatorKey } from '../../src/identity/operator-key.ts';
 import { NodeChannel } from '../../src/identity/sealed.ts';
 import { keyId } from '../../src/identity/ssh-key.ts';
 import { utf8 } from '../../src/lib/bytes.ts';
@@ -203,7 +203,7 @@ export class Rogue {
   }
 
   /** The body of a command that the rogue wants run, with answers to itself. */
-  body(operator: OperatorKey, argv: readonly string[], fields: Partial<CommandBody> = {}): CommandBody {
+  body(operator: LocalKey, argv: readonly string[], fields: Partial<CommandBody> = {}): CommandBody {
     return {
       version: 3,
       cluster: '',
@@ -224,7 +224,7 @@ export class Rogue {
     };
   }
 
-  envelope(operator: OperatorKey, argv: readonly string[], fields: Partial<CommandBody> = {}): Uint8Array {
+  envelope(operator: LocalKey, argv: readonly string[], fields: Partial<CommandBody> = {}): Uint8Array {
     return signCommand(this.body(operator, argv, fields), operator.sign);
   }
 
@@ -263,7 +263,7 @@ function bytesOf(host: string): Uint8Array {
 }
 
 /** The operator's own key, which only the operator has. */
-export function operatorKey(cluster: TestCluster): OperatorKey {
+export function operatorKey(cluster: TestCluster): LocalKey {
   return loadOperatorKey(join(cluster.dir, 'config', 'fanout', 'operator.key'));
 }
 

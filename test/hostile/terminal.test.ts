@@ -84,6 +84,37 @@ describe('what a hostile node says', () => {
     expect(ATTACKS.filter((attack) => stdout.includes(attack))).toEqual([]);
   });
 
+  test.skipIf(!HAS_SCRIPT)('nor in any other format', async () => {
+    const formats = [
+      ['-b'],
+      ['-b', '--diff'],
+      ['-L', '-b'],
+      ...['ndjson', 'json', 'csv', 'serf-json'].map((name) => ['--format', name]),
+    ];
+    for (const flags of formats) {
+      const { code, stdout: shown } = await onTerminal(...flags, `cat ${file}`);
+      // CSV ends its lines with CR LF, and the terminal's driver puts one more CR in front of each LF.
+      const stdout = shown.replaceAll('\r\r\n', '\r\n');
+      expect(code, flags.join(' ')).toBe(0);
+      expect(stdout, flags.join(' ')).toContain('before ');
+      expect(OBEYED.exec(stdout), flags.join(' ')).toBeNull();
+      expect(
+        ATTACKS.filter((attack) => stdout.includes(attack)),
+        flags.join(' '),
+      ).toEqual([]);
+    }
+    for (const flags of [
+      ['last'],
+      ['show', 'last'],
+      ['last', '-b'],
+      ['last', '--format', 'csv'],
+      ['history'],
+    ]) {
+      const { stdout } = await onTerminal(...flags);
+      expect(OBEYED.exec(stdout.replaceAll('\r\r\n', '\r\n')), flags.join(' ')).toBeNull();
+    }
+  });
+
   test('comes out of a pipe as it is, and out of JSON without anything that a terminal obeys', async () => {
     const text = await cluster.fanout([`cat ${file}`]);
     for (const attack of ATTACKS) expect(text.stdout).toContain(`web1: before ${attack} after\n`);

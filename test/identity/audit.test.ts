@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { AuditLog, type AuditVerdict, verifyAuditChain } from '../../src/identity/audit.ts';
+import { AuditLog } from '../../src/identity/audit.ts';
+import { type AuditVerdict, verifyAuditChain } from '../../src/identity/audit-verify.ts';
 import { decodeEnvelope, signCommand, verifyEnvelope } from '../../src/identity/envelope.ts';
 import { ReplayCache } from '../../src/identity/replay-cache.ts';
 import { toHex } from '../../src/lib/bytes.ts';
@@ -64,7 +65,14 @@ test('each line has its number, its time and the SHA-256 of the line before', ()
   });
   expect(JSON.parse(lines[0]!).prev).toBe('0'.repeat(64));
   expect(log.head).toEqual({ seq: 3, hash: createHash('sha256').update(lines[2]!).digest('hex') });
-  expect(verifyAuditChain(path)).toEqual({ ok: true, records: 3, head: log.head, tornBytes: 0 });
+  expect(verifyAuditChain(path)).toEqual({
+    ok: true,
+    records: 3,
+    head: log.head,
+    tornBytes: 0,
+    firstSeq: 1,
+    files: 1,
+  });
   expect(statSync(path).mode & 0o777).toBe(0o600);
 });
 

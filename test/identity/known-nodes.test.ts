@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -27,6 +27,13 @@ function lineOf(node: string, environment: string, label: string): string {
   return `${node} ${environment} ${Buffer.from(identityOf(label)).toString('base64')}\n`;
 }
 
+const TIME = / \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/gm;
+
+/** What the file says, beside when. */
+function contentOf(path: string): string {
+  return readFileSync(path, 'utf8').replace(TIME, '');
+}
+
 test('a node is new, then known, and a change is told with the old fingerprint', () => {
   const path = join(scratchFolder(), 'known_nodes');
   const nodes = KnownNodes.load(path);
@@ -39,10 +46,11 @@ test('a node is new, then known, and a change is told with the old fingerprint',
     expect(known.check('production', 'web-1', identityOf('b'))).toEqual({ changed: fingerprint });
   }
   expect(statSync(path).mode & 0o777).toBe(0o600);
-  expect(readFileSync(path, 'utf8')).toBe(lineOf('web-1', 'production', 'a'));
+  expect(readFileSync(path, 'utf8').match(TIME)).toHaveLength(1);
+  expect(contentOf(path)).toBe(lineOf('web-1', 'production', 'a'));
 });
 
-test('remembering a pinned identity writes nothing, another one is refused with the line to remove', () => {
+test('remembering a pinned identity writes nothing, another one is refused with the way out', () => {
   const path = join(scratchFolder(), 'known_nodes');
   writeFileSync(path, `# pins\n\n${lineOf('web-1', 'production', 'a')}`, { mode: 0o600 });
   const nodes = KnownNodes.load(path);
@@ -51,7 +59,8 @@ test('remembering a pinned identity writes nothing, another one is refused with 
   expect(error.code).toBe('INTEGRITY');
   expect(error.message).toContain(identityFingerprint(identityOf('a')));
   expect(error.message).toContain(identityFingerprint(identityOf('b')));
-  expect(error.hint).toContain(`sed -i 3d ${path}`);
+  expect(error.message).toContain(`${path}:3 pins`);
+  expect(error.message).toMatch(/run: fanout known-nodes forget web-1$/);
   expect(readFileSync(path, 'utf8')).toBe(`# pins\n\n${lineOf('web-1', 'production', 'a')}`);
 });
 
@@ -82,7 +91,10 @@ test.each([
   ['no base64', `web-1 production ${'*'.repeat(86)}==\n`, '64 bytes'],
   ['a wrong escape', lineOf('web%zz', 'production', 'a'), 'expected NODE'],
   ['a needless escape', lineOf('web%41', 'production', 'a'), 'expected NODE'],
-  ['another identity for the same node', lineOf('db-1', 'production', 'b'), 'line 1 pins another identity'],
+  ['half a time', `${lineOf('web-1', 'production', 'a').trim()} 2026-11-27\n`, 'expected NODE'],
+  ['nobody to forget', 'web-1 forgotten\n', 'expected NODE'],
+  ['a control character in its name', lineOf('web\u001b[2J', 'production', 'a'), 'expected NODE'],
+  ['a NUL in its name', lineOf('web\0', 'production', 'a'), 'expected NODE'],
 ])('a line with %s is refused with file and line', (_name, line, message) => {
   const path = join(scratchFolder(), 'known_nodes');
   writeFileSync(path, `${lineOf('db-1', 'production', 'a')}# next\n${line}`, { mode: 0o600 });
@@ -97,9 +109,7 @@ test('a last line that lost its end is completed, not mixed with the next', () =
   const path = join(scratchFolder(), 'known_nodes');
   writeFileSync(path, lineOf('web-1', 'production', 'a').trimEnd(), { mode: 0o600 });
   KnownNodes.load(path).remember('production', 'web-2', identityOf('b'));
-  expect(readFileSync(path, 'utf8')).toBe(
-    lineOf('web-1', 'production', 'a') + lineOf('web-2', 'production', 'b'),
-  );
+  expect(contentOf(path)).toBe(lineOf('web-1', 'production', 'a') + lineOf('web-2', 'production', 'b'));
 });
 
 test('a line that another process has written in part is not there yet', () => {
@@ -220,7 +230,7 @@ test('a file that was edited in place or replaced is read anew', () => {
   expect(nodes.check('production', 'web-3', identityOf('e'))).toBe('known');
   unlinkSync(path);
   nodes.remember('production', 'web-1', identityOf('d'));
-  expect(readFileSync(path, 'utf8')).toBe(lineOf('web-1', 'production', 'd'));
+  expect(contentOf(path)).toBe(lineOf('web-1', 'production', 'd'));
 });
 
 test('comments and empty lines may be added by hand at any time', () => {
@@ -230,4 +240,85 @@ test('comments and empty lines may be added by hand at any time', () => {
   appendFileSync(path, '\r\n# set up anew on Monday\n\n');
   nodes.remember('production', 'web-2', identityOf('b'));
   expect(KnownNodes.load(path).check('production', 'web-2', identityOf('b'))).toBe('known');
+});
+
+test('two pins for one node: nothing is believed, both are shown, and forgetting the node mends it', () => {
+  const path = join(scratchFolder(), 'known_nodes');
+  writeFileSync(path, lineOf('db-1', 'production', 'a') + lineOf('db-1', 'production', 'b'), { mode: 0o600 });
+  const error = fanoutErrorOf(() => KnownNodes.load(path));
+  expect(error.code).toBe('INTEGRITY');
+  expect(error.message).toContain(`${path}:2: line 1 pins another identity`);
+  for (const label of ['a', 'b']) expect(error.message).toContain(identityFingerprint(identityOf(label)));
+  expect(error.hint).toContain('fanout known-nodes forget db-1');
+  const inspected = KnownNodes.inspect(path);
+  expect(inspected.list().map(({ line }) => line)).toEqual([1, 2]);
+  // Looking at it does not make it believable.
+  expect(fanoutErrorOf(() => inspected.refresh()).code).toBe('INTEGRITY');
+  expect(inspected.forget('db-1')).toHaveLength(2);
+  expect(KnownNodes.load(path).check('production', 'db-1', identityOf('c'))).toBe('new');
+});
+
+test('what is forgotten is new again, also to a process that had read the file before', () => {
+  const path = join(scratchFolder(), 'known_nodes');
+  const running = KnownNodes.load(path);
+  running.remember('production', 'web-1', identityOf('a'));
+  running.remember('staging', 'web-1', identityOf('b'));
+  const gone = KnownNodes.inspect(path).forget('web-1', 'production');
+  expect(gone).toMatchObject([
+    { node: 'web-1', environment: 'production', fingerprint: identityFingerprint(identityOf('a')), line: 1 },
+  ]);
+  expect(gone[0]?.firstSeen).toMatch(/^\d{4}-.*Z$/);
+  running.refresh();
+  expect(running.check('production', 'web-1', identityOf('c'))).toBe('new');
+  expect(running.check('staging', 'web-1', identityOf('b'))).toBe('known');
+  running.remember('production', 'web-1', identityOf('c'));
+  for (const known of [running, KnownNodes.load(path)]) {
+    expect(known.check('production', 'web-1', identityOf('c'))).toBe('known');
+    expect(known.list().map(({ node, line }) => [node, line])).toEqual([
+      ['web-1', 2],
+      ['web-1', 4],
+    ]);
+  }
+  expect(KnownNodes.inspect(path).forget('web-1')).toHaveLength(2);
+  expect(KnownNodes.inspect(path).forget('web-1')).toEqual([]);
+  expect(KnownNodes.load(path).list()).toEqual([]);
+});
+
+test('the way out forgets the one node that is meant, whatever its name is', () => {
+  const path = join(scratchFolder(), 'known_nodes');
+  const nodes = KnownNodes.load(path);
+  const names = ['-rf', '\u001b[2Jweb', "it's", 'a b', 'a%20b', '$(id)', 'x; rm'];
+  for (const name of names) nodes.remember('production', name, identityOf(name));
+  for (const name of names) {
+    const command = /run: fanout known-nodes forget (.*)$/.exec(
+      nodes.changeOf('production', name, identityOf('other')),
+    )?.[1];
+    expect(command).not.toContain('\u001b');
+    const words = spawnSync('sh', ['-c', `printf '%s\\n' ${command}`], { encoding: 'utf8' }).stdout;
+    const word = words
+      .trimEnd()
+      .split('\n')
+      .filter((text) => text !== '--');
+    expect(word, name).toHaveLength(1);
+    expect(nodes.forget(word[0] ?? '').map(({ node }) => node)).toEqual([name]);
+  }
+  nodes.remember('production', 'web-1', identityOf('a'));
+  nodes.remember('staging', 'web-1', identityOf('a'));
+  expect(nodes.changeOf('staging', 'web-1', identityOf('b'))).toMatch(/forget --env staging web-1$/);
+});
+
+test('of what two processes forget and learn at the same time nothing is lost', async () => {
+  const folder = scratchFolder();
+  await inTwoProcesses(
+    folder,
+    `const nodes = KnownNodes.load(folder + '/known_nodes');
+    for (let i = 0; i < 100; i++) {
+      nodes.remember('production', 'stays-' + self + '-' + i, new Uint8Array(64).fill(1));
+      nodes.remember('production', 'goes-' + self + '-' + i, new Uint8Array(64).fill(2));
+      nodes.forget('goes-' + self + '-' + i);
+    }`,
+  );
+  const left = KnownNodes.load(join(folder, 'known_nodes')).list();
+  expect(left).toHaveLength(200);
+  expect(left.every(({ node }) => node.startsWith('stays-'))).toBe(true);
 });

@@ -189,6 +189,7 @@ test('a node that breaks the order is refused', () => {
       kind: 'end',
       code,
       outputHash: new Uint8Array(32),
+      auditHead: null,
       signature: new Uint8Array(64),
     });
   const yes = encodeNodeFrame(accepted);
@@ -220,7 +221,7 @@ test('an end that another key signed, or that tells another outcome, is refused'
   const yes = encodeNodeFrame(accepted);
   const sent = { kind: plaintext[0]!, body: Uint8Array.from(plaintext.subarray(1)) };
   expect(heard(craft(yes, sent)).isComplete).toBe(true);
-  // fixarray of 8, then the exit code.
+  // fixarray of 10, then the exit code.
   const otherCode = { kind: sent.kind, body: sent.body.with(1, 7) };
   expect(heard(craft(yes, otherCode))).toMatchObject({ reason: 'signature', isComplete: false });
   const otherSignature = { kind: sent.kind, body: sent.body.with(-1, sent.body.at(-1)! ^ 1) };

@@ -4,7 +4,7 @@ import { verifyEd25519 } from '../../src/identity/ed25519.ts';
 import type { AskerEvent, NodeChannel, NodeFrame } from '../../src/identity/sealed.ts';
 import { sshsigPreimage } from '../../src/identity/sshsig.ts';
 import { AssertionError } from '../../src/lib/assert.ts';
-import { concatBytes, utf8 } from '../../src/lib/bytes.ts';
+import { concatBytes, EMPTY, utf8 } from '../../src/lib/bytes.ts';
 import { encodeRpc } from '../../src/lib/msgpack.ts';
 import {
   accepted,
@@ -80,7 +80,8 @@ test('the end is signed by the node over request, name, outcome and output', () 
     .at(-1)!;
   if (end.kind !== 'end') throw new Error('no end');
   const { code, signal, cause, stdoutBytes, stderrBytes, outputHash, signature } = end;
-  const outcome = [requestId, 'web-1', code, signal, cause, stdoutBytes, stderrBytes, outputHash];
+  const facts = [code, signal, cause, null, stdoutBytes, stderrBytes];
+  const outcome = [requestId, 'web-1', ...facts, outputHash, 0, EMPTY];
   const preimage = sshsigPreimage('fanout-node-v1', encodeRpc(outcome));
   expect(verifyEd25519(nodeKey.signPublic, preimage, signature)).toBe(true);
   const node = nodeChannel();
@@ -88,9 +89,25 @@ test('the end is signed by the node over request, name, outcome and output', () 
   for (const data of ['hello', 'warn', 'again']) {
     node.seal({ kind: data === 'warn' ? 'stderr' : 'stdout', data: utf8(data) });
   }
-  expect(node.outputHash).toBeUndefined();
+  expect(node.endOutput()).toEqual(outputHash);
+  expect(() => node.seal({ kind: 'stdout', data: utf8('late') })).toThrow(AssertionError);
   node.sealEnd(ended);
-  expect(node.outputHash).toEqual(outputHash);
+  expect(node.endOutput()).toEqual(outputHash);
+});
+
+test("the end carries the head of the node's audit log, under its signature", () => {
+  const hash = 'ab'.repeat(32);
+  const heads = [{ seq: 812, hash }, { seq: 1, hash }, null];
+  for (const auditHead of heads) {
+    const node = nodeChannel();
+    const asker = askerChannel();
+    asker.receive(node.hello);
+    asker.receive(node.seal(accepted));
+    expect(asker.receive(node.sealEnd(ended, auditHead))).toMatchObject([{ kind: 'end', auditHead }]);
+  }
+  const node = nodeChannel();
+  node.seal(accepted);
+  expect(() => node.sealEnd(ended, { seq: 0, hash })).toThrow(AssertionError);
 });
 
 test('output that is cut elsewhere has another hash, so none can be passed off as the other', () => {
@@ -98,8 +115,7 @@ test('output that is cut elsewhere has another hash, so none can be passed off a
     const node = nodeChannel();
     node.seal(accepted);
     for (const part of parts) node.seal({ kind: 'stdout', data: utf8(part) });
-    node.sealEnd(ended);
-    return node.outputHash!;
+    return node.endOutput();
   };
   // Without lengths in the hash, "a" then "b" on stdout would equal "a\x01b".
   for (const joined of ['a\x01b', 'a\x01\0\0\0\0b', 'a\x01\0\0\0\x01b']) {

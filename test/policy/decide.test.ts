@@ -45,6 +45,7 @@ describe('an allowing rule', () => {
   test('supplies limits, sandbox, network, user and file', () => {
     expect(decide(policy, request(['ps', 'aux']))).toEqual({
       effect: 'allow',
+      isDenied: expect.any(Function),
       rule: 'second',
       readOnly: false,
       program: 'ps',

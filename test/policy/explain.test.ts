@@ -81,3 +81,34 @@ test('an explanation is plain data', () => {
     decision: { effect: 'deny' },
   });
 });
+
+test('approvals, surroundings and the sentence about a danger are shown', () => {
+  const policy = policyOf(`  - id: restart
+    effect: allow
+    operators: ["group:sre"]
+    approvals: { need: 1, from: [bob] }
+    user: svc
+    groups: [journal]
+    cwd: /srv/app
+    env: { APP_ENV: test }
+    sandbox: { profile: strict, network: host, read: [/srv/a], write: [/srv/tmp], sockets: [/run/dbus/system_bus_socket] }
+    limits: { cpu: 5s, memory: 64MiB, tasks: 16, rate: 2/min }
+    dangerous: "D-Bus, with one polkit rule"
+    commands: [{ program: systemctl, argv: [restart, app.service] }]`);
+  const argv = ['systemctl', 'restart', 'app.service'];
+  const without = explainText(explain(policy, request(argv)));
+  expect(without).toContain('DENIED: rule "restart" allows it only with approvals: fanout request');
+  expect(without).toContain('the command matches, but it needs 1 approval by bob and has none');
+  const text = explainText(explain(policy, request(argv, { approvers: ['bob'] })));
+  for (const line of [
+    'ALLOWED by rule "restart"',
+    'sandbox    strict; network host; read /srv/a; write /srv/tmp; sockets /run/dbus/system_bus_socket; user svc + journal',
+    'limits     30s, 1.0 MiB of output, 5.0s of processor, 64 MiB of memory, 16 tasks, 4 at once, 2 starts in 1m00s',
+    'folder     /srv/app',
+    'variables  APP_ENV=test',
+    'approved   by bob',
+    'dangerous  D-Bus, with one polkit rule',
+  ]) {
+    expect(text.split('\n')).toContain(line);
+  }
+});

@@ -206,7 +206,7 @@ describe('what goes on until it is stopped', () => {
     expect(names).toEqual(['first', 'second']);
     expect(agent.requests.map(({ request }) => request)).toEqual([
       { command: 'handshake', version: 1 },
-      { command: 'stream', type: 'user' },
+      { command: 'stream', type: 'user', isLive: true },
       { command: 'stop', stop: 2 },
       { command: 'members' },
     ]);

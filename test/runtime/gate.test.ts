@@ -19,7 +19,7 @@ function publicLineOf({ publicKey }: { publicKey: Uint8Array }): string {
 const POLICY = `version: 1
 environment: production
 operators: { alice: { key: "${publicLineOf(alice)}" } }
-defaults: { sandbox: none, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
+defaults: { sandbox: none, dangerous: tests, limits: { timeout: 5s, output: 1MiB, concurrency: 2 } }
 rules:
   - { id: never, effect: deny, why: shells, programs: [sh] }
   - { id: look, effect: allow, operators: [alice], commands: [{ program: uptime, argv: [] }] }
@@ -153,6 +153,22 @@ test('a node whose clock fell behind its own audit log refuses until it is right
   });
   lastRecordMs = NOW_MS + 10_000;
   expect(outcome(gate.admit(signed()))).toBe('admitted');
+});
+
+test('a clock that jumps ahead and back does not let a command in again', () => {
+  const envelope = signed();
+  const missed = signed();
+  expect(outcome(gate.admit(envelope))).toBe('admitted');
+  nowMs = NOW_MS + 3_600_000;
+  // In that hour of the clock the first command is over, and forgotten as soon as another one comes.
+  expect(outcome(gate.admit(missed))).toBe('refused time-window');
+  for (const backMs of [0, 10_000, -20_000]) {
+    nowMs = NOW_MS + backMs;
+    for (const bytes of [envelope, missed]) expect(outcome(gate.admit(bytes))).not.toBe('admitted');
+    expect(outcome(gate.admit(signed()))).toBe('refused clock');
+  }
+  nowMs = NOW_MS + 3_600_000;
+  expect(outcome(gate.admit(signed({ issuedAt: nowMs / 1000 })))).toBe('admitted');
 });
 
 test('a command that wants to live longer than the policy allows is refused', () => {

@@ -1,10 +1,12 @@
 import { type StdioOptions, spawn } from 'node:child_process';
-import { chmodSync, closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findGroups } from '../../src/runtime/group-home.ts';
+import { needsGroup, sweepGroups } from '../../src/runtime/job-group.ts';
 import { testWhere } from '../support/applies.ts';
 import {
   eventually,
@@ -27,12 +29,17 @@ const STUBBORN: Readonly<Record<string, string>> = {
   'daemons in sessions of their own': 'for (1..3) { fork() or do { setsid(); sleep 1000; exit } }',
   'a daemon by double fork':
     'fork() or do { setsid(); fork() and exit; close STDOUT; close STDERR; sleep 1000; exit }; wait;',
+  'a leader that closes its output and lives on':
+    'print "ready"; close STDIN; close STDOUT; close STDERR; fork() or do { setsid(); sleep 1000 }; sleep 1000;',
   'a stopped child': 'my $p = fork() // die; $p or do { sleep 1000; exit }; kill "STOP", $p;',
   'daemons behind a stopped leader':
     'fork() or do { setsid(); sleep 1000; exit }; print "ready"; kill "STOP", $$;',
 };
 /** Enough to set up a sandbox and a tree of processes on a machine that is busy with other tests. */
 const LIMIT_MS = 4000;
+
+const { home: groupHome } = findGroups();
+const BUDGET = { tasks: 16, cpuMs: 60_000, memoryBytes: undefined };
 
 const PRELUDE = 'use POSIX "setsid"; $| = 1;';
 
@@ -162,6 +169,33 @@ describe('an agent in a process of its own', () => {
       agent.kill('SIGKILL');
       await gone;
       await expectNoSurvivors(word);
+    },
+  );
+
+  testWhere(needsGroup(groupHome, BUDGET))(
+    'leaves nothing of a command with a budget behind either',
+    async () => {
+      const word = uniqueWord();
+      const sandbox = PROFILES[0] ?? 'none';
+      const code = `${PRELUDE} $SIG{TERM} = $SIG{HUP} = "IGNORE"; fork() or do { setsid(); sleep 1000; exit }; print "ready"; sleep 1000`;
+      const spec = specOf(['perl', '-e', code, word], { sandbox, groupHome, budget: BUDGET });
+      const agent = spawn(process.execPath, [agentFile, JSON.stringify(spec)], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const gone = new Promise((resolve) => agent.once('exit', resolve));
+      await new Promise((resolve) => agent.stdout.once('data', resolve));
+      agent.kill('SIGKILL');
+      await gone;
+      await expectNoSurvivors(word);
+      const left = (): string[] =>
+        Object.values(groupHome).flatMap(({ folder }) =>
+          readdirSync(folder).filter((name) => name.startsWith(`fanout-job-${agent.pid}-`)),
+        );
+      expect(left()).not.toEqual([]);
+      await eventually(() => {
+        sweepGroups(groupHome);
+        return left().length === 0;
+      });
     },
   );
 

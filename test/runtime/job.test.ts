@@ -1,18 +1,28 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { AuditLog } from '../../src/identity/audit.ts';
+import { AuditLog } from '../../src/identity/audit.ts';
+import { walkAuditChain } from '../../src/identity/audit-verify.ts';
 import { boxKeyPair } from '../../src/identity/box.ts';
 import { decodeEnvelope, signCommand } from '../../src/identity/envelope.ts';
 import { nodeKeyOfSeed } from '../../src/identity/node-key.ts';
 import { AskerChannel, type AskerEvent, type AskerFrame } from '../../src/identity/sealed.ts';
 import { keyId } from '../../src/identity/ssh-key.ts';
 import type { ByteStream } from '../../src/lib/byte-stream.ts';
+import { toHex } from '../../src/lib/bytes.ts';
 import type { AnsweredAdmission } from '../../src/runtime/gate.ts';
 import { Job, type JobContext } from '../../src/runtime/job.ts';
+import { NodeAudit, type OnAuditFailure } from '../../src/runtime/node-audit.ts';
 import type { RunVerdict, Verdict } from '../../src/runtime/verdict.ts';
-import { seedOf, signerOf } from '../identity/fixtures.ts';
+import { scratchFolder, seedOf, signerOf } from '../identity/fixtures.ts';
 import { specOf } from './command-helper.ts';
 
+const NOW = 1_800_000_000_000;
 const HOUR_MS = 3_600_000;
+const NO_TROUBLE = { onFailure: 'refuse', warnings: [] } satisfies {
+  onFailure: OnAuditFailure;
+  warnings: string[];
+};
 const alice = signerOf('alice');
 const reply = boxKeyPair(seedOf('reply'));
 const requestId = seedOf('id').subarray(0, 16);
@@ -43,7 +53,8 @@ const envelope = decodeEnvelope(
 /** A job and its asker, joined by a stream that passes every chunk on at once. */
 class Conversation {
   readonly events: AskerEvent[] = [];
-  readonly audit: { event?: unknown }[] = [];
+  readonly path = join(scratchFolder(), 'audit.jsonl');
+  readonly log = AuditLog.open(this.path, { unixMs: () => NOW });
   /** How often the node was asked for its last word. */
   lastWords = 0;
   readonly job: Job;
@@ -54,25 +65,31 @@ class Conversation {
   private hear: (chunk: Uint8Array) => void = () => {};
   private readonly closers: ((error: undefined) => void)[] = [];
 
-  constructor(verdict: RunVerdict) {
+  constructor(verdict: RunVerdict, audit: { onFailure: OnAuditFailure; warnings: string[] } = NO_TROUBLE) {
     this.atStart = verdict;
     const admission: AnsweredAdmission = {
       kind: 'admitted',
       envelope,
       operator: 'alice',
+      key: 'SHA256:alice',
+      policyHash: 'p0',
       decision: {} as Extract<AnsweredAdmission, { kind: 'admitted' }>['decision'],
     };
     const context: JobContext = {
       nodeName: 'web1',
       nodeKey: nodeKeyOfSeed(seedOf('web1')),
-      audit: { append: (record: object) => void this.audit.push(record) } as unknown as AuditLog,
-      unixMs: () => 1_800_000_000_000,
+      audit: new NodeAudit({
+        log: this.log,
+        onFailure: audit.onFailure,
+        unixMs: () => NOW,
+        warn: (text) => void audit.warnings.push(text),
+      }),
+      unixMs: () => NOW,
       randomBytes: (length) => new Uint8Array(length).fill(7),
-      warn: () => {},
     };
     this.job = new Job(admission, verdict, this.stream(), context, () => {
       this.lastWords++;
-      return this.atStart;
+      return { admission, verdict: this.atStart };
     });
   }
 
@@ -83,6 +100,10 @@ class Conversation {
   close(): void {
     this.isClosed = true;
     for (const closer of this.closers.splice(0)) closer(undefined);
+  }
+
+  get audit(): Readonly<Record<string, unknown>>[] {
+    return [...walkAuditChain(this.path)].map(({ fields }) => fields);
   }
 
   kinds(): string[] {
@@ -207,5 +228,73 @@ describe('the time limit of a command', () => {
     run.say({ kind: 'go' });
     await run.job.done;
     expect(run.events.at(-1)).toMatchObject({ kind: 'end', cause: 'timeout' });
+  });
+});
+
+describe('what a node writes down', () => {
+  test('says who ran what by which policy, how it came out, and gives the asker the head with that in it', async () => {
+    const run = new Conversation(verdictOf({}, ['echo', 'hi']));
+    run.say({ kind: 'go' });
+    await run.job.done;
+    const end = run.events.at(-1)!;
+    if (end.kind !== 'end') throw new Error(end.kind);
+    const who = {
+      id: toHex(requestId),
+      operator: 'alice',
+      key: 'SHA256:alice',
+      asker: '127.0.0.1:7946',
+      argv: ['sleep', '60'],
+      policy: 'p0',
+    };
+    const [start, last] = run.audit;
+    const { path: program, sandbox, network } = specOf(['echo', 'hi']);
+    expect(start).toMatchObject({ ...who, event: 'start', rule: 'basics', program, sandbox, network });
+    expect(start?.user).toMatch(/./);
+    const output = toHex(end.outputHash);
+    expect(last).toMatchObject({ ...who, event: 'end', code: 0, cause: 'exit', stdoutBytes: 3, output });
+    expect(end.auditHead).toEqual(run.log.head);
+    expect(end.auditHead?.seq).toBe(2);
+  });
+
+  test('says why the risk of its rule is taken, where the rule says so', async () => {
+    for (const dangerous of [undefined, 'D-Bus, with one polkit rule']) {
+      const run = new Conversation(verdictOf({ dangerous }));
+      run.say({ kind: 'go' });
+      await run.job.done;
+      expect(run.audit[0]?.event).toBe('start');
+      expect(run.audit[0]?.dangerous).toBe(dangerous);
+    }
+  });
+
+  test('of a command whose asker went away has the hash of what was sent', async () => {
+    const run = new Conversation(verdictOf());
+    run.say({ kind: 'go' });
+    run.close();
+    await run.job.done;
+    expect(run.audit.at(-1)).toMatchObject({ event: 'end', cause: 'cancelled', stdoutBytes: 0 });
+    expect(run.audit.at(-1)?.output).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  test('decides: when it cannot be written, nothing runs, unless the agent was told otherwise', async () => {
+    for (const onFailure of ['refuse', 'run'] as const) {
+      const warnings: string[] = [];
+      const run = new Conversation(verdictOf({}, ['echo', 'hi']), { onFailure, warnings });
+      // Somebody else's line: the log takes no further record.
+      appendFileSync(run.path, 'x\n');
+      run.say({ kind: 'go' });
+      await run.job.done;
+      const last = run.events.at(-1)!;
+      if (onFailure === 'refuse') {
+        expect(last).toMatchObject({
+          kind: 'failed',
+          reason: expect.stringMatching(/^its audit log cannot be written/),
+        });
+        expect(run.kinds()).not.toContain('stdout');
+      } else {
+        expect(last).toMatchObject({ kind: 'end', code: 0, auditHead: null });
+        expect(warnings.join('\n')).toContain('--audit-on-failure run');
+      }
+      expect(warnings[0]).toContain('somebody else wrote to it');
+    }
   });
 });

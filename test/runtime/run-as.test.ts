@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { resolveUser } from '../../src/runtime/run-as.ts';
+import { resolveRunAs, resolveUser } from '../../src/runtime/run-as.ts';
 
 const passwd = [
   'root:x:0:0:root:/root:/bin/bash',
@@ -17,6 +17,8 @@ const group = [
   'journal:x:101:other,app',
   'app:x:1002:app',
   'near:x:9:apple',
+  'logs:x:7001:',
+  'broken-group:x:abc:',
   '',
 ].join('\n');
 const root = { passwd, group, ownUid: 0 };
@@ -59,4 +61,29 @@ test('an agent without privileges keeps its own account, and refuses others', ()
     reason: expect.stringContaining('cannot change users'),
   });
   expect(resolveUser('missing', agent)).toHaveProperty('reason');
+});
+
+test('groups of a rule come beside those of the account, by name', () => {
+  expect(resolveRunAs({ user: 'app', groups: ['logs', 'adm'] }, root)).toMatchObject({
+    name: 'app',
+    groups: [4, 101, 7001],
+  });
+  const own = resolveUser('app', root);
+  expect(resolveRunAs({ user: 'app', groups: [] }, root)).toEqual(own);
+});
+
+test('a group that is missing, or is that of root, is refused by name', () => {
+  for (const name of ['missing', 'broken-group', 'root']) {
+    expect(resolveRunAs({ user: 'app', groups: ['adm', name] }, root), name).toMatchObject({
+      reason: expect.stringContaining(`"${name}"`),
+      hint: expect.stringMatching(/\w/),
+    });
+  }
+});
+
+test('an agent without privileges can give no groups, not even those that it has', () => {
+  expect(resolveRunAs({ user: undefined, groups: ['adm'] }, { ...root, ownUid: 1001 })).toMatchObject({
+    reason: expect.stringContaining('adm'),
+    hint: expect.stringContaining('root'),
+  });
 });

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import { NEVER } from '../../src/lib/time.ts';
 import { Departure } from '../../src/serf/departure.ts';
+import { SERF_TIMINGS } from '../../src/serf/serf-config.ts';
 
 test('who stays has nothing to wait for', () => {
-  const departure = new Departure();
+  const departure = new Departure(SERF_TIMINGS.broadcastTimeoutMs);
   expect(departure.isUnderWay).toBe(false);
   expect(departure.nextWake).toBe(NEVER);
   departure.spread('intent');
@@ -13,7 +14,7 @@ test('who stays has nothing to wait for', () => {
 });
 
 test('the intent is spread, then the farewell, then a second passes in which probes are answered', () => {
-  const departure = new Departure();
+  const departure = new Departure(SERF_TIMINGS.broadcastTimeoutMs);
   departure.begin(100);
   expect(departure.isUnderWay).toBe(true);
   expect(departure.tick(200)).toBeUndefined();
@@ -32,7 +33,7 @@ test('the intent is spread, then the farewell, then a second passes in which pro
 });
 
 test('neither broadcast is waited for longer than five seconds', () => {
-  const departure = new Departure();
+  const departure = new Departure(SERF_TIMINGS.broadcastTimeoutMs);
   departure.begin(0);
   expect(departure.nextWake).toBe(5000);
   expect(departure.tick(4999)).toBeUndefined();
@@ -43,7 +44,7 @@ test('neither broadcast is waited for longer than five seconds', () => {
 });
 
 test('news of the wrong phase does not hurry it', () => {
-  const departure = new Departure();
+  const departure = new Departure(SERF_TIMINGS.broadcastTimeoutMs);
   departure.begin(0);
   departure.spread('farewell');
   expect(departure.nextWake).toBe(5000);

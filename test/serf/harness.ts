@@ -1,8 +1,10 @@
 import { EMPTY } from '../../src/lib/bytes.ts';
 import { seededRng } from '../../src/lib/rng.ts';
 import { LAN_PROFILE } from '../../src/memberlist/config.ts';
+import type { Keyring } from '../../src/memberlist/keyring.ts';
 import { encodeAlive, encodeDead, encodeUser, type PacketMessage } from '../../src/memberlist/messages.ts';
 import type { NodeEntry } from '../../src/memberlist/node-table.ts';
+import { sealPacket } from '../../src/memberlist/packet.ts';
 import { encodePushPull as encodeExchange } from '../../src/memberlist/stream.ts';
 import type { Broadcasts } from '../../src/serf/broadcasts.ts';
 import type { SerfEvent } from '../../src/serf/events.ts';
@@ -15,6 +17,7 @@ import {
   type SerfPushPull,
 } from '../../src/serf/messages.ts';
 import { Serf } from '../../src/serf/serf.ts';
+import type { SerfConfig } from '../../src/serf/serf-config.ts';
 import { encodeTags } from '../../src/serf/tags.ts';
 import { addrOf, aliveOf, entryOf, PORT, sentOf } from '../memberlist/harness.ts';
 
@@ -52,18 +55,21 @@ export interface SerfSent {
 export class Solo {
   readonly serf: Serf;
   now = 0;
+  private readonly keyring: Keyring | undefined;
 
-  constructor(peers = 0, options: { tags?: ReadonlyMap<string, string> } = {}) {
+  constructor(peers = 0, options: Partial<SerfConfig> = {}) {
+    this.keyring = options.keyring;
     this.serf = new Serf(
       {
         name: 'self',
         addr: addrOf(0),
         port: PORT,
-        tags: options.tags ?? new Map([['role', 'web']]),
+        tags: new Map([['role', 'web']]),
         profile: LAN_PROFILE,
         compression: false,
         keyring: undefined,
         matches: (expression, value) => value.includes(expression),
+        ...options,
       },
       seededRng(1),
       0,
@@ -87,7 +93,14 @@ export class Solo {
   }
 
   packet(bytes: Uint8Array): void {
-    this.serf.memberlist.receivedPacket(this.now, { host: '10.0.0.1', port: PORT }, bytes);
+    const { keyring } = this;
+    const datagram = sealPacket(bytes, {
+      compress: false,
+      crc: false,
+      keyring,
+      nonce: () => new Uint8Array(12),
+    });
+    this.serf.memberlist.receivedPacket(this.now, { host: '10.0.0.1', port: PORT }, datagram);
   }
 
   /** A Serf message arrives by gossip. */
@@ -130,7 +143,7 @@ export class Solo {
 
   /** Serf messages sent straight since the last call. */
   sent(): SerfSent[] {
-    return sentOf(this.serf.drain()).flatMap(({ to, messages }) =>
+    return sentOf(this.serf.drain(), this.keyring).flatMap(({ to, messages }) =>
       messages.flatMap((message: PacketMessage) =>
         message.kind === 'user'
           ? [{ host: to.host, port: to.port, message: decodeSerfMessage(message.payload) }]

@@ -2,17 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { seededRng } from '../../src/lib/rng.ts';
 import { NODES_MAX } from '../../src/memberlist/node-table.ts';
 import type { MemberStatus } from '../../src/serf/member.ts';
-import {
-  MemberTable,
-  RECENT_INTENT_TIMEOUT_MS,
-  RECONNECT_TIMEOUT_MS,
-  TOMBSTONE_TIMEOUT_MS,
-} from '../../src/serf/member-table.ts';
+import { MemberTable, RECENT_INTENT_TIMEOUT_MS } from '../../src/serf/member-table.ts';
+import { SERF_TIMINGS } from '../../src/serf/serf-config.ts';
 import { encodeTags } from '../../src/serf/tags.ts';
 import { addrOf } from '../memberlist/harness.ts';
 import { nodeOf } from './harness.ts';
 
 const NOW = 1000;
+const { reconnectTimeoutMs: RECONNECT_TIMEOUT_MS, tombstoneTimeoutMs: TOMBSTONE_TIMEOUT_MS } = SERF_TIMINGS;
 
 interface Watched {
   readonly table: MemberTable;

@@ -147,7 +147,7 @@ const message: fc.Arbitrary<SerfMessage> = fc.oneof(
     destName: text,
     inner: fc.uint8Array({ maxLength: 100 }),
   }),
-  fc.record({ kind: kind('keyRequest'), key: fc.uint8Array({ maxLength: 32 }) }),
+  fc.record({ kind: kind('keyRequest'), key: fc.uint8Array({ maxLength: 32 }), approval: payload }),
   fc.record({
     kind: kind('keyResponse'),
     result: fc.boolean(),

@@ -314,7 +314,7 @@ describe('user events', () => {
   test('above 512 bytes are refused at the source and move nothing', () => {
     const solo = new Solo();
     expect(() => solo.serf.userEvent(0, 'e', new Uint8Array(512), false)).toThrow(
-      'user event exceeds limit of 512 bytes',
+      'user event exceeds configured limit of 512 bytes before encoding',
     );
     expect(solo.serf.stats().event_time).toBe('1');
     expect(userEvents(solo)).toEqual([]);

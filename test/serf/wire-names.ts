@@ -71,7 +71,7 @@ export function wireBody(message: Exclude<SerfMessage, { kind: 'relay' }>): obje
       return { Flags: flags, From: from, ID: id, LTime: ltime, Payload: payload };
     }
     case 'keyRequest':
-      return { Key: message.key };
+      return { Key: message.key, ...(message.approval === null ? {} : { Approval: message.approval }) };
     case 'keyResponse': {
       const { keys, primaryKey, result } = message;
       return { Keys: orNull(keys), Message: message.message, PrimaryKey: primaryKey, Result: result };

@@ -29,6 +29,8 @@ export interface AgentSpec {
   /** A policy of `addPolicy`; none: it runs nothing. */
   readonly policy?: string;
   readonly join?: string;
+  /** False: without the cluster's key, which then comes in another way. */
+  readonly encrypt?: boolean;
   readonly args?: readonly string[];
 }
 
@@ -70,7 +72,7 @@ export class TestCluster {
 environment: test
 operators:
   alice: { key: "${this.publicLine}", groups: [sre] }
-defaults: { ${defaults}, limits: { timeout: 30s, output: 1GiB, concurrency: 50 } }
+defaults: { ${defaults}, dangerous: tests, limits: { timeout: 30s, output: 1GiB, concurrency: 50 } }
 rules:
 ${rules}`,
     );
@@ -81,7 +83,8 @@ ${rules}`,
     const control = join(this.dir, `${spec.name}.sock`);
     const dataDir = join(this.dir, 'data', spec.name);
     const args = [FANOUT, 'agent', '--node', spec.name, '--bind', '127.0.0.1:0', '--rpc-addr', control];
-    args.push('--encrypt-file', join(this.dir, 'cluster.key'), '--data-dir', dataDir, '--log-level', 'debug');
+    if (spec.encrypt !== false) args.push('--encrypt-file', join(this.dir, 'cluster.key'));
+    args.push('--data-dir', dataDir, '--log-level', 'debug');
     for (const [name, value] of Object.entries(spec.tags ?? {})) args.push('--tag', `${name}=${value}`);
     if (spec.policy !== undefined) args.push('--policy', spec.policy);
     if (spec.join !== undefined) args.push('--join', spec.join);
@@ -108,10 +111,11 @@ ${rules}`,
   /** Runs the built command against the first agent, or the given one. */
   fanout(
     args: readonly string[],
-    options: { via?: AgentProcess; timeoutMs?: number; input?: string } = {},
+    options: { via?: AgentProcess; timeoutMs?: number; input?: string; env?: NodeJS.ProcessEnv } = {},
   ): Promise<Result> {
     const control = (options.via ?? this.agents[0])?.control;
-    const env = control === undefined ? this.env : { ...this.env, FANOUT_RPC_ADDR: control };
+    const own = { ...this.env, ...options.env };
+    const env = control === undefined ? own : { ...own, FANOUT_RPC_ADDR: control };
     return runProgram(process.execPath, [FANOUT, ...args], { ...options, env });
   }
 

@@ -31,13 +31,23 @@ export class RealSerf {
 
   static async start(
     name: string,
-    options: { key?: string; join?: string; args?: readonly string[] } = {},
+    options: {
+      key?: string;
+      join?: string;
+      /** Its rpc_auth, where a configuration file gives it one. */
+      auth?: string;
+      args?: readonly string[];
+      env?: NodeJS.ProcessEnv;
+    } = {},
   ): Promise<RealSerf> {
     const [gossip, rpc] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
     const args = ['agent', '-node', name, '-bind', gossip, '-rpc-addr', rpc];
     if (options.key !== undefined) args.push('-encrypt', options.key);
     if (options.join !== undefined) args.push('-join', options.join);
-    const child = spawn('serf', [...args, ...(options.args ?? [])], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('serf', [...args, ...(options.args ?? [])], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: options.env ?? process.env,
+    });
     let log = '';
     child.stdout.on('data', (chunk) => {
       log += String(chunk);
@@ -48,7 +58,7 @@ export class RealSerf {
     const serf = new RealSerf(name, gossip, rpc, child);
     await eventually(
       `serf agent ${name}; it said:\n${log}`,
-      async () => (await serf.cli('members')).code === 0,
+      async () => (await serf.cli('members', `-rpc-auth=${options.auth ?? ''}`)).code === 0,
     );
     return serf;
   }

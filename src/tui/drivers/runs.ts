@@ -183,7 +183,8 @@ export class SessionRuns {
     if (current?.state === undefined || current.launched === undefined || !current.hasChanged) return;
     current.hasChanged = false;
     const phase = current.launched.session.rolloutPhase;
-    const problem = current.keeper?.problem ?? '';
+    const unrecorded = current.launched.auditProblem();
+    const problem = unrecorded === '' ? (current.keeper?.problem ?? '') : unrecorded;
     this.dispatch({ kind: 'run-changed', id: current.id, run: current.state, phase, problem });
   }
 

@@ -3,7 +3,8 @@ import { bodyHeight } from '../model/layout.ts';
 import { matcherOf } from '../model/pager.ts';
 import type { PagerState, SessionState } from '../model/state.ts';
 import { columnsOf, type Frame, fitted, type Line, type Span } from '../view/line.ts';
-import { ends, filled, foreign, keyLine, outcomeSpan, rule, shortSize, span } from './parts.ts';
+import { wrapped } from '../view/wrap.ts';
+import { ends, filled, foreign, keyLine, outcomeSpan, paragraph, rule, shortSize, span } from './parts.ts';
 import { titleLine } from './targets.ts';
 
 /** The whole output of one node. */
@@ -23,7 +24,7 @@ export function drawPager(state: SessionState): Frame {
   if (target !== undefined) head.push(outcomeSpan(outcomeOf(target)));
   const lines = shown.flatMap((line) => bodyLines(line, pager, columns)).slice(0, height);
   if (count === 0 && target !== undefined && target.reason !== '') {
-    lines.push(fitted([span('   '), foreign(target.reason, 'warn')], columns));
+    lines.push(...paragraph(target.reason, columns).slice(0, height));
   }
   return {
     lines: [
@@ -48,24 +49,6 @@ function bodyLines(
     const first = isHit && i === 0 ? span(' * ', 'note') : i === 0 ? mark : span('   ');
     return fitted([first, foreign(piece, isHit ? 'bold' : undefined)], columns);
   });
-}
-
-/** A line in pieces of a width. */
-function wrapped(text: string, width: number): string[] {
-  const pieces: string[] = [];
-  let piece = '';
-  let used = 0;
-  for (const character of text) {
-    const wide = columnsOf(character);
-    if (used + wide > width) {
-      pieces.push(piece);
-      piece = '';
-      used = 0;
-    }
-    piece += character;
-    used += wide;
-  }
-  return [...pieces, piece];
 }
 
 function skipColumns(text: string, columns: number): string {

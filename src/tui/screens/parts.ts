@@ -6,8 +6,11 @@ import type { ListPosition } from '../model/list.ts';
 import type { SessionState } from '../model/state.ts';
 import type { TextField } from '../model/text-field.ts';
 import { columnsOf, fitted, type Line, type Span, type StyleName } from '../view/line.ts';
+import { wrappedWords } from '../view/wrap.ts';
 
 const RULE = '─';
+/** Room for the mark in front of a line of output. */
+const MARGIN = '   ';
 
 export function span(text: string, style?: StyleName): Span {
   return style === undefined ? { text } : { text, style };
@@ -16,6 +19,14 @@ export function span(text: string, style?: StyleName): Span {
 /** Text that came from somewhere else: from a node, a member, a file. */
 export function foreign(text: string, style?: StyleName): Span {
   return span(sanitiseText(text), style);
+}
+
+/** A text of somewhere else in as many lines as it takes, for what has to be read to its end. */
+export function paragraph(text: string, columns: number): Line[] {
+  const width = Math.max(1, columns - MARGIN.length);
+  return wrappedWords(sanitiseText(text), width).map((line) =>
+    fitted([span(MARGIN), span(line, 'warn')], columns),
+  );
 }
 
 /** A line across the screen, with a title in it if there is one. */

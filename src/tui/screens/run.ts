@@ -17,6 +17,7 @@ import {
   keyLine,
   listRows,
   outcomeSpan,
+  paragraph,
   row,
   rule,
   seconds,
@@ -227,11 +228,13 @@ export function tailLines(
   const why =
     target === undefined || target.reason === ''
       ? []
-      : [target.reason, target.hint].filter((text) => text !== '');
+      : [target.reason, target.hint]
+          .filter((text) => text !== '')
+          .flatMap((text) => paragraph(text, columns));
   const room = Math.max(0, height - why.length);
   const shown = view.outputs.lines(node, Math.max(0, count - room), room);
   const lines: Line[] = shown.map(({ stream, text }) => outputLine(stream, text, columns));
-  for (const text of why) lines.push(fitted([span('   '), foreign(text, 'warn')], columns));
+  lines.push(...why.slice(0, height));
   if (lines.length === 0) lines.push([span(count === 0 ? '   no output' : '', 'dim')]);
   return filled(lines, height);
 }

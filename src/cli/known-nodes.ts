@@ -1,0 +1,54 @@
+import { configPath } from '../asker/paths.ts';
+import { escapeName, type KnownNode, KnownNodes } from '../identity/known-nodes.ts';
+import { FanoutError } from '../lib/errors.ts';
+import { safeJson, sanitiseText } from '../lib/sanitise.ts';
+import { formatTable } from './table.ts';
+
+/** `fanout known-nodes`: the node keys that this operator has met. */
+export async function listKnownNodes(options: { format: string }): Promise<number> {
+  const nodes = KnownNodes.inspect(configPath('known_nodes')).list();
+  if (options.format === 'json') {
+    process.stdout.write(`${safeJson(nodes)}\n`);
+    return 0;
+  }
+  if (nodes.length === 0) {
+    process.stderr.write('fanout: no node is known yet; each is pinned when it answers for the first time\n');
+    return 0;
+  }
+  const rows = nodes.map((node) => [...shown(node), node.firstSeen === '' ? '-' : node.firstSeen]);
+  process.stdout.write(`${formatTable([['NAME', 'ENV', 'FINGERPRINT', 'FIRST SEEN'], ...rows])}\n`);
+  return 0;
+}
+
+/**
+ * `fanout known-nodes forget`: ends the pins of nodes, so that the key which each shows next is taken. Throws FanoutError
+ * NO_MATCH when none of them is known.
+ */
+export async function forgetKnownNodes(
+  names: readonly string[],
+  options: { env?: string; format: string },
+): Promise<number> {
+  const known = KnownNodes.inspect(configPath('known_nodes'));
+  const gone: KnownNode[] = [];
+  const missing: string[] = [];
+  for (const name of new Set(names)) {
+    const pins = known.forget(name, options.env);
+    gone.push(...pins);
+    if (pins.length === 0) missing.push(name);
+  }
+  if (options.format === 'json') process.stdout.write(`${safeJson({ forgotten: gone, missing })}\n`);
+  else for (const pin of gone) process.stdout.write(`forgotten: ${shown(pin).join(' ')}\n`);
+  if (missing.length === 0) return 0;
+  const where = options.env === undefined ? '' : ` in ${options.env}`;
+  const what = `no key is pinned for ${missing.join(', ')}${where}`;
+  if (gone.length === 0) {
+    throw new FanoutError('NO_MATCH', what, { hint: 'See which are, with: fanout known-nodes' });
+  }
+  process.stderr.write(`fanout: ${sanitiseText(what)}\n`);
+  return 0;
+}
+
+/** Names as the file has them, in which nothing is hidden, so that they can be given back to `forget`. */
+function shown({ node, environment, fingerprint }: KnownNode): string[] {
+  return [escapeName(node), escapeName(environment), fingerprint].map(sanitiseText);
+}

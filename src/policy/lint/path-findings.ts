@@ -1,0 +1,69 @@
+import { isGlob } from '../glob.ts';
+import { isExact } from '../tokens.ts';
+import type { YamlPath } from '../yaml-source.ts';
+import type { Argument } from './arguments.ts';
+import type { ProgramFacts } from './facts.ts';
+import type { Level, LintFinding } from './finding.ts';
+import { canMeet, globShape, shapesOf } from './shape.ts';
+
+/** Files of which nobody but their owner should see the content, whoever runs the command. */
+const SECRETS = [
+  '/etc/shadow',
+  '/etc/gshadow',
+  '/root/.ssh/id_ed25519',
+  '/home/somebody/.ssh/id_ed25519',
+  '/etc/ssh/ssh_host_ed25519_key',
+  '/etc/ssl/private/key.pem',
+  '/etc/fanout/node.key',
+  '/proc/1/environ',
+  '/proc/self/environ',
+  '/proc/kcore',
+  '/dev/sda',
+  '/dev/mem',
+];
+
+/** What is wrong with the files that a program gets: patterns that lead out of where they seem to stay. */
+export function pathFindings(
+  program: string,
+  facts: ProgramFacts | undefined,
+  all: readonly Argument[],
+  at: YamlPath,
+): readonly LintFinding[] {
+  return all.flatMap((argument): LintFinding[] => {
+    const path = [...at, ...argument.path];
+    const problem = wholeDisk(argument.token.text) ?? filesOf(program, facts, argument);
+    return problem === undefined ? [] : [{ code: 'path', path, ...problem }];
+  });
+}
+
+type Problem = Pick<LintFinding, 'level' | 'message' | 'hint'>;
+
+function wholeDisk(text: string): Problem | undefined {
+  if (!/^path:(?:\/\*\*|\/\*)+(?:\/\*)?$/.test(text) || !text.includes('**')) return undefined;
+  return {
+    level: 'danger',
+    message: `"${text}" is every file of the machine`,
+    hint: 'Name the folders that are needed, as path:/srv/**',
+  };
+}
+
+function filesOf(program: string, facts: ProgramFacts | undefined, argument: Argument): Problem | undefined {
+  const { token, role, to } = argument;
+  if (facts?.paths === undefined || role !== 'free' || to < facts.paths.from) return undefined;
+  const { shows } = facts.paths;
+  const level: Level = shows === 'content' ? 'danger' : 'warn';
+  const { text } = token;
+  if (!text.startsWith('path:')) {
+    const isOpen = text.startsWith('any:') || (isGlob(text) && !isExact(token) && text.includes('*'));
+    if (isOpen) {
+      const message = `"${text}" is any file for ${program}: in it a slash and ".." are characters like others`;
+      return { level, message, hint: 'Write path:/..., which stays below its folder, also through links.' };
+    }
+  }
+  if (shows !== 'content') return undefined;
+  if (isExact(token) && !text.startsWith('/')) return undefined;
+  const secret = SECRETS.find((file) => shapesOf(token).some((shape) => canMeet(shape, globShape(file))));
+  if (secret === undefined) return undefined;
+  const message = `"${text}" lets ${program} show ${secret}`;
+  return { level: 'danger', message, hint: 'Name the files or folders that are needed.' };
+}
