@@ -7,7 +7,11 @@ export default defineConfig({
     // of its neighbours. Tests wait for conditions, never for durations, so a generous limit costs nothing when green.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // More workers than cores: much of the time goes to waiting for other processes.
+    maxWorkers: 3,
+    maxConcurrency: 8,
     pool: 'forks',
+    // A third of the processor time of small tests went to loading the same modules anew for each file.
+    isolate: false,
   },
 });

@@ -27,8 +27,9 @@ ${Object.entries(EXIT_CODES)
   When several apply: 130, then 7, 6, 4, 5, 1.
 
 Environment:
-  FANOUT_RPC_ADDR    the agent to talk to (default: SERF_RPC_ADDR, or its unix socket on this machine)
-  FANOUT_RPC_AUTH    a file with the key of an agent that asks for one (default: the key in SERF_RPC_AUTH)
+  FANOUT_RPC_ADDR    the agent to talk to (default: SERF_RPC_ADDR, or its unix socket here)
+  FANOUT_RPC_AUTH    a file with the key of an agent that asks for one
+                     (default: the key itself in SERF_RPC_AUTH)
   FANOUT_IDENTITY    your key file, or the .pub file of a key in ssh-agent, as -i
   SSH_AUTH_SOCK      the ssh-agent that may hold your key
   NO_COLOR           no colours, whatever the terminal can do

@@ -67,7 +67,7 @@ describe('what hostile nodes write into the files of the operator', () => {
       '--tag',
       'role=evil',
       '--timeout',
-      '20s',
+      '8s',
       '--',
       'echo',
       'whose',

@@ -8,7 +8,7 @@ import { FanoutError } from '../../src/lib/errors.ts';
 import { type Rng, seededRng } from '../../src/lib/rng.ts';
 import { parseCommandString } from '../../src/policy/command-string.ts';
 
-const STRINGS = 150_000;
+const STRINGS = 60_000;
 const SEED = 20;
 /** Between two commands in a shell's output. Cannot be an argument: control characters are refused. */
 const SEPARATOR = '\u001e';

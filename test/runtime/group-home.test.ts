@@ -92,8 +92,11 @@ describe('a version 2 hierarchy', () => {
     const { folder, child } = await delegated();
     const home = { cpu: { version: 2, folder } } as const;
     const group = JobGroup.create(home, { cpuMs: 300, memoryBytes: undefined, tasks: undefined });
-    const busy = spawn('sh', ['-c', 'while :; do :; done & while :; do :; done'], { stdio: 'ignore' });
+    // Its child must be born in the group: what was outside would stay when the group is killed.
+    const spin = 'read go; while :; do :; done & while :; do :; done';
+    const busy = spawn('sh', ['-c', spin], { stdio: ['pipe', 'ignore', 'ignore'] });
     group?.join(busy.pid!);
+    busy.stdin.end('go\n');
     const gone = new Promise((resolve) => busy.once('exit', (_, signal) => resolve(signal)));
     await eventually(() => group?.overrun() === 'cpu-limit');
     group?.kill();

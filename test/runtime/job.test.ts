@@ -258,7 +258,7 @@ describe('what a node writes down', () => {
 
   test('says why the risk of its rule is taken, where the rule says so', async () => {
     for (const dangerous of [undefined, 'D-Bus, with one polkit rule']) {
-      const run = new Conversation(verdictOf({ dangerous }));
+      const run = new Conversation(verdictOf({ dangerous }, ['true']));
       run.say({ kind: 'go' });
       await run.job.done;
       expect(run.audit[0]?.event).toBe('start');
