@@ -1,17 +1,17 @@
 import { Coalescer } from '../serf/coalescer.ts';
 import type { SerfEvent } from '../serf/events.ts';
-import type { SerfDriver } from './serf-driver.ts';
+import type { Engine } from './engine.ts';
 
 /** Gives a coalescer its clock, and its listeners what comes of it. */
 export class CoalescedEvents {
   private readonly coalescer = new Coalescer();
-  private readonly driver: SerfDriver;
+  private readonly engine: Pick<Engine, 'now'>;
   private readonly listeners = new Set<(event: SerfEvent) => void>();
   private timer: NodeJS.Timeout | undefined;
   private isOver = false;
 
-  constructor(driver: SerfDriver) {
-    this.driver = driver;
+  constructor(engine: Pick<Engine, 'now'>) {
+    this.engine = engine;
   }
 
   on(listener: (event: SerfEvent) => void): () => void {
@@ -20,7 +20,7 @@ export class CoalescedEvents {
   }
 
   event(event: SerfEvent): void {
-    this.tell(this.coalescer.event(this.driver.now(), event));
+    this.tell(this.coalescer.event(this.engine.now(), event));
     this.sleep();
   }
 
@@ -39,10 +39,10 @@ export class CoalescedEvents {
     this.timer = setTimeout(
       () => {
         this.timer = undefined;
-        this.tell(this.coalescer.tick(this.driver.now()));
+        this.tell(this.coalescer.tick(this.engine.now()));
         this.sleep();
       },
-      Math.max(0, Math.ceil(wakeAt - this.driver.now())),
+      Math.max(0, Math.ceil(wakeAt - this.engine.now())),
     );
   }
 }

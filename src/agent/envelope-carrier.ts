@@ -5,21 +5,26 @@ import { concatBytes, equalBytes, toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { decodeValue, encodeGossip, Fields } from '../lib/msgpack.ts';
 
-/** An envelope that is too big for a query travels as its hash; whoever is asked fetches the body from the asker. */
+/**
+ * An envelope that is too big for a query travels as its hash; whoever is asked fetches the body from the asker. Its name
+ * stands here because a real Serf agent does not tell the programs beside it whose a query is.
+ */
 export interface EnvelopeReference {
   readonly hash: Uint8Array;
   readonly size: number;
+  /** The member that has it. */
+  readonly from: string;
 }
 
-/** A msgpack map of two entries, where an envelope is an array: the first byte tells them apart. */
-const REFERENCE_FIRST_BYTE = 0x82;
+/** A msgpack map of three entries, where an envelope is an array: the first byte tells them apart. */
+const REFERENCE_FIRST_BYTE = 0x83;
 /** For a whole fetch, on both sides: a peer that sends or reads a byte now and then is as late as a silent one. */
 const FETCH_TIMEOUT_MS = 10_000;
 /** Fetches that are served at a time. A thousand nodes fetch at once when a long command goes to all of them. */
 const SERVING_MAX = 1024;
 
-export function referenceTo(envelope: Uint8Array): Uint8Array {
-  return encodeGossip({ hash: hashOf(envelope), size: envelope.length });
+export function referenceTo(envelope: Uint8Array, from: string): Uint8Array {
+  return encodeGossip({ from, hash: hashOf(envelope), size: envelope.length });
 }
 
 /** The reference in a query's payload, or undefined when the payload is the envelope itself. Throws DecodeError. */
@@ -29,7 +34,7 @@ export function referenceIn(payload: Uint8Array): EnvelopeReference | undefined 
   const hash = fields.bytes('hash');
   const size = fields.u32('size');
   if (hash.length !== 32 || size > ENVELOPE_BYTES_MAX) throw new DecodeError('envelope-reference');
-  return { hash, size };
+  return { hash, size, from: fields.text('from') };
 }
 
 /** The envelopes that this agent's askers have under way and that others may fetch. */

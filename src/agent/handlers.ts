@@ -9,11 +9,11 @@ import type { HandlerLine } from '../runtime/handler-line.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import type { AgentConfig } from './config.ts';
+import type { Engine } from './engine.ts';
 import { EventHandlers } from './event-handlers.ts';
 import { HandlerQueries } from './handler-queries.ts';
 import type { Log } from './log.ts';
 import type { PolicyHolder } from './policy-holder.ts';
-import type { SerfDriver } from './serf-driver.ts';
 
 /** Everything of an agent that its owner has put there to be run: lines for events, and handlers with manifests. */
 export class Handlers {
@@ -26,19 +26,18 @@ export class Handlers {
   /** `loaded` are those of the configured folder, read before anything else was started. */
   constructor(parts: {
     config: AgentConfig;
-    driver: SerfDriver;
+    engine: Engine;
     policies: PolicyHolder;
     abilities: () => Abilities;
     loaded: ReadonlyMap<string, LoadedHandler>;
     log: Log;
   }) {
-    const { config, driver, policies, abilities, loaded, log } = parts;
+    const { config, engine, policies, abilities, loaded, log } = parts;
     const answering = {
-      self: () => ({ name: config.node, tags: driver.serf.localTags }),
-      respond: (query: QueryMessage, payload: Uint8Array) =>
-        driver.act((serf) => serf.queries.respond(query, payload)),
-      count: (name: string) => driver.serf.memberlist.counters.count(name),
-      now: () => driver.now(),
+      self: () => ({ name: config.node, tags: engine.localTags }),
+      respond: (query: QueryMessage, payload: Uint8Array) => engine.respond(query, payload),
+      count: (name: string) => engine.count(name),
+      now: () => engine.now(),
       unixMs: () => Date.now(),
       log,
     };

@@ -28,14 +28,14 @@ export interface ReloadParts {
  */
 export function reload(parts: ReloadParts, before: Said): Said {
   const { agent, live, log } = parts;
-  agent.reloadPolicy();
+  agent.host.reload();
   try {
     const { said, warnings } = parts.load();
     const { lines, warnings: doubts } = handlerSettings(said);
     const tags = saidTags(said);
     // Serf empties a tags file here. What was changed on the running agent is what the file is for.
     if (said.tags_file === undefined && !areSame(tags, agent.driver.serf.localTags)) agent.changeTags(tags);
-    agent.handlers.replaceLines(lines);
+    agent.host.handlers.replaceLines(lines);
     live.logLevel = said.log_level ?? 'info';
     live.signals = {
       leaveOnTerminate: said.leave_on_terminate ?? false,

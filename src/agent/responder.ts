@@ -3,7 +3,6 @@ import { EMPTY, toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import { ipText } from '../lib/net-address.ts';
 import type { Millis } from '../lib/time.ts';
-import { endpointOf } from '../memberlist/node-table.ts';
 import { socketStream } from '../net/socket-stream.ts';
 import type { Offers } from '../runtime/command-source.ts';
 import type { AnsweredAdmission, Gate } from '../runtime/gate.ts';
@@ -17,11 +16,10 @@ import {
   type Verdict,
   verdictFor,
 } from '../runtime/verdict.ts';
-import type { QueryMessage } from '../serf/query-book.ts';
-import { readEnvelope, referenceIn } from './envelope-carrier.ts';
-import { encodePurpose } from './fanout-stream.ts';
+import type { Engine } from './engine.ts';
+import { type EnvelopeReference, readEnvelope, referenceIn } from './envelope-carrier.ts';
 import type { Log } from './log.ts';
-import type { SerfDriver } from './serf-driver.ts';
+import { streamEndpointOf } from './stream-endpoint.ts';
 
 const DIAL_TIMEOUT_MS: Millis = 3000;
 /** How long an answer waits for the asker to come for it, when the asker could not be dialled. */
@@ -47,7 +45,7 @@ interface Waiting {
 
 /** The node's side of runs in its agent: from a query with an envelope to a job that answers it. */
 export class Responder {
-  private readonly driver: SerfDriver;
+  private readonly engine: Engine;
   private readonly gate: Gate;
   private readonly abilities: () => Abilities;
   private readonly suspectSince: Machine['suspectSince'];
@@ -63,7 +61,7 @@ export class Responder {
   private readonly fetchingFrom = new Map<string, number>();
 
   constructor(parts: {
-    driver: SerfDriver;
+    engine: Engine;
     gate: Gate;
     abilities: () => Abilities;
     suspectSince: Machine['suspectSince'];
@@ -72,7 +70,7 @@ export class Responder {
     context: JobContext;
     log: Log;
   }) {
-    this.driver = parts.driver;
+    this.engine = parts.engine;
     this.gate = parts.gate;
     this.abilities = parts.abilities;
     this.suspectSince = parts.suspectSince;
@@ -82,15 +80,14 @@ export class Responder {
     this.log = parts.log;
   }
 
-  /** A query named fanout arrived, by the address `from`. */
-  async query(query: QueryMessage, from: string): Promise<void> {
+  /** A query named fanout arrived, by the address `from`; '' where nobody says by which. */
+  async query(payload: Uint8Array, from: string): Promise<void> {
     try {
-      const payload = query.payload ?? EMPTY;
       const reference = referenceIn(payload);
-      this.envelope(reference === undefined ? payload : await this.fetch(query, reference), from);
+      this.envelope(reference === undefined ? payload : await this.fetch(reference), from);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      this.ignore(error.reason, query.sourceNode);
+      this.ignore(error.reason);
     }
   }
 
@@ -114,7 +111,7 @@ export class Responder {
 
   private envelope(bytes: Uint8Array, from: string): void {
     const admission = this.gate.admit(bytes, from);
-    if (admission.kind === 'ignored') return this.ignore(admission.reason, '');
+    if (admission.kind === 'ignored') return this.ignore(admission.reason);
     const isFull = this.jobs.size + this.waiting.size >= JOBS_MAX;
     const verdict = isFull ? TOO_MANY_JOBS : this.verdict(admission);
     const { argv, id } = admission.envelope.body;
@@ -138,10 +135,9 @@ export class Responder {
   private async dial(admission: AnsweredAdmission, verdict: Verdict): Promise<void> {
     const { id, replyHost, replyPort } = admission.envelope.body;
     const to = { host: ipText(replyHost) ?? '', port: replyPort };
-    const socket = await this.driver.transport.openStream(to, DIAL_TIMEOUT_MS).catch(() => undefined);
+    const purpose = { op: 'answer', run: id, node: this.context.nodeName } as const;
+    const socket = await this.engine.openStream(to, purpose, DIAL_TIMEOUT_MS).catch(() => undefined);
     if (socket === undefined) return this.await(admission, verdict);
-    const purpose = encodePurpose({ op: 'answer', run: id, node: this.context.nodeName });
-    socket.write(this.driver.serf.memberlist.sealStream(purpose));
     this.begin(admission, verdict, socket, EMPTY);
   }
 
@@ -183,14 +179,11 @@ export class Responder {
     else this.running.set(rule, count);
   }
 
-  private async fetch(
-    query: QueryMessage,
-    reference: { hash: Uint8Array; size: number },
-  ): Promise<Uint8Array> {
+  private async fetch(reference: EnvelopeReference): Promise<Uint8Array> {
     // Only members are asked for envelopes: a forged query must not make this node dial strangers.
-    const source = this.driver.serf.members.get(query.sourceNode);
+    const source = this.engine.members.get(reference.from);
     if (source === undefined) throw new DecodeError('envelope-fetch-stranger');
-    const from = endpointOf(source);
+    const from = streamEndpointOf(source);
     const busy = this.fetchingFrom.get(from.host) ?? 0;
     if (this.fetching >= PENDING_MAX || busy >= FETCHES_PER_HOST_MAX) {
       throw new DecodeError('envelope-fetch-overload');
@@ -198,11 +191,9 @@ export class Responder {
     this.fetching++;
     this.fetchingFrom.set(from.host, busy + 1);
     try {
-      const socket = await this.driver.transport.openStream(from, DIAL_TIMEOUT_MS).catch(() => undefined);
+      const purpose = { op: 'fetch', hash: reference.hash } as const;
+      const socket = await this.engine.openStream(from, purpose, DIAL_TIMEOUT_MS).catch(() => undefined);
       if (socket === undefined) throw new DecodeError('envelope-fetch-failed');
-      socket.write(
-        this.driver.serf.memberlist.sealStream(encodePurpose({ op: 'fetch', hash: reference.hash })),
-      );
       return await readEnvelope(socket, reference);
     } finally {
       this.fetching--;
@@ -212,8 +203,8 @@ export class Responder {
     }
   }
 
-  private ignore(reason: string, source: string): void {
-    this.driver.serf.memberlist.counters.count(`fanout-${reason}`);
-    this.log.debug(`ignored a fanout query${source === '' ? '' : ` from ${source}`}: ${reason}`);
+  private ignore(reason: string): void {
+    this.engine.count(`fanout-${reason}`);
+    this.log.debug(`ignored a fanout query: ${reason}`);
   }
 }

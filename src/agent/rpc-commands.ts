@@ -1,42 +1,29 @@
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { Encodable } from '../lib/msgpack.ts';
-import { VERSION } from '../lib/version.ts';
-import { programsFor } from '../policy/programs.ts';
 import { encodeCoordinateReply } from '../rpc/coordinates.ts';
 import { encodeMember } from '../rpc/members.ts';
-import { encodeInfo, encodeRunRecord, type RunRecord } from '../rpc/replies.ts';
 import type { Request } from '../rpc/requests.ts';
-import { encodePeers, encodePrograms, type Peer, type Program } from '../rpc/views.ts';
 import { encodeNodeFilter, encodeTagFilter } from '../serf/filters.ts';
 import type { Member } from '../serf/member.ts';
 import type { Agent } from './agent.ts';
 import { askQuery } from './ask-query.ts';
+import type { RequestContext, SerfRequest } from './control.ts';
 import { compileAnchored } from './expression.ts';
 import { changeKeys } from './rpc-keys.ts';
 import type { StreamedQueries } from './rpc-queries.ts';
 import { monitorLog, streamEvents } from './rpc-streams.ts';
 
-/** What a command may do with the connection that it came by. */
-export interface CommandContext {
+/** What one of Serf's commands has at hand. */
+export interface CommandContext extends RequestContext {
   readonly agent: Agent;
-  readonly reply: (error: string, body?: Encodable) => void;
-  /** Sends one more record under the request's sequence number. */
-  readonly record: (body: Encodable) => void;
-  /** Called when the connection is over. */
-  readonly onClose: (closer: () => void) => void;
-  readonly seq: number;
   /** Streams that this connection has open, by the sequence number of their request; each with what ends it. */
   readonly streams: Map<number, () => void>;
-  /** Sends one more record, or leaves it out when the client reads too slowly. */
-  readonly offer: (body: Encodable) => void;
   /** Queries that came by the streams of this connection. */
   readonly queries: StreamedQueries;
 }
 
-type CommandRequest = Exclude<Request, { command: 'handshake' | 'auth' | 'fanout-answer' }>;
-
 /** Carries out one request. Throws DecodeError when the connection should be closed without a reply, as Serf does. */
-export async function runCommand(request: CommandRequest, context: CommandContext): Promise<void> {
+export async function runCommand(request: SerfRequest, context: CommandContext): Promise<void> {
   const { agent, reply } = context;
   switch (request.command) {
     case 'members':
@@ -85,14 +72,6 @@ export async function runCommand(request: CommandRequest, context: CommandContex
       return changeKeys(request, context);
     case 'get-coordinate':
       return reply('', encodeCoordinateReply(agent.driver.serf.coordinateOf(request.node)));
-    case 'fanout-peers':
-      return reply('', encodePeers(peersOf(agent)));
-    case 'fanout-programs':
-      return reply('', encodePrograms(programsOf(agent, request.keyId)));
-    case 'fanout-info':
-      return reply('', encodeInfo(infoOf(agent)));
-    case 'fanout-run':
-      return run(request, context);
   }
 }
 
@@ -150,58 +129,6 @@ function query(request: Extract<Request, { command: 'query' }>, context: Command
     if (!(error instanceof DecodeError)) throw error;
     reply(error.message);
   }
-}
-
-function run(request: Extract<Request, { command: 'fanout-run' }>, context: CommandContext): void {
-  const { agent, reply, onClose } = context;
-  const record = (body: RunRecord): void => context.record(encodeRunRecord(body));
-  try {
-    // The reply goes first: records that come out of starting the run follow it.
-    const early: RunRecord[] = [];
-    let send = (body: RunRecord): void => void early.push(body);
-    const end = agent.runs.start(request, {
-      acked: (from) => send({ kind: 'ack', from }),
-      answered: (stream, from) => send({ kind: 'answer', from, stream }),
-      member: (name, status) => send({ kind: 'member', name, status }),
-    });
-    onClose(end);
-    reply('');
-    send = record;
-    for (const body of early) record(body);
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    reply(error.message);
-  }
-}
-
-function infoOf(agent: Agent): Parameters<typeof encodeInfo>[0] {
-  const policy = agent.policies.current;
-  const self = agent.driver.serf.memberlist.config;
-  return {
-    node: agent.config.node,
-    version: VERSION,
-    environment: policy?.environment ?? agent.config.environment ?? '',
-    cluster: policy?.cluster ?? '',
-    addr: self.addr,
-    port: self.port,
-    policyHash: policy?.hash ?? '',
-    sandboxes: agent.sandboxes,
-  };
-}
-
-function peersOf(agent: Agent): Peer[] {
-  const { members, memberlist } = agent.driver.serf;
-  return [...members.all()].map(({ name }) => ({
-    name,
-    rttMs: members.rttMs(name),
-    isSuspect: memberlist.table.get(name)?.state === 'suspect',
-  }));
-}
-
-function programsOf(agent: Agent, keyId: Uint8Array): readonly Program[] {
-  const policy = agent.policies.current;
-  if (policy === undefined || keyId.length !== 8) return [];
-  return programsFor(policy, keyId);
 }
 
 /** The text of what went wrong, '' for success. */

@@ -1,22 +1,22 @@
 import { DecodeError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
-import type { SerfDriver } from './serf-driver.ts';
+import type { Engine } from './engine.ts';
 
 /** Queries that one connection can still answer; of more, the oldest are forgotten. */
 const QUERIES_MAX = 1024;
 
 /** The queries that one connection was told of and may answer, by the numbers that it knows them by. */
 export class StreamedQueries {
-  private readonly driver: SerfDriver;
+  private readonly engine: Engine;
   private readonly pending = new Map<
     number,
     { query: QueryMessage; deadline: Millis; isAnswered: boolean }
   >();
   private lastId = 0;
 
-  constructor(driver: SerfDriver) {
-    this.driver = driver;
+  constructor(engine: Engine) {
+    this.engine = engine;
   }
 
   /** The number by which a query can be answered until its deadline. */
@@ -30,11 +30,11 @@ export class StreamedQueries {
   /** Answers a query. Returns what went wrong, in Serf's words; '' for nothing. */
   respond(id: number, payload: Uint8Array): string {
     const pending = this.pending.get(id);
-    if (pending === undefined || this.driver.now() > pending.deadline)
+    if (pending === undefined || this.engine.now() > pending.deadline)
       return 'No pending queries matching ID';
     if (pending.isAnswered) return 'response already sent';
     try {
-      this.driver.act((serf) => serf.queries.respond(pending.query, payload));
+      this.engine.respond(pending.query, payload);
     } catch (error) {
       if (error instanceof DecodeError) return error.message;
       throw error;
@@ -44,7 +44,7 @@ export class StreamedQueries {
   }
 
   private makeRoom(): void {
-    const now = this.driver.now();
+    const now = this.engine.now();
     for (const [id, { deadline }] of this.pending) if (now > deadline) this.pending.delete(id);
     const [oldest] = this.pending.keys();
     if (this.pending.size >= QUERIES_MAX && oldest !== undefined) this.pending.delete(oldest);

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { ControlAddress } from '../net/control-address.ts';
 import { listenControl } from '../net/control-socket.ts';
 import type { Listener } from '../net/tcp.ts';
-import type { Agent } from './agent.ts';
+import type { Controlled } from './control.ts';
 import { RpcSession } from './rpc-session.ts';
 
 /** Operators at a time. Each answer stream of a run is a connection of its own. */
@@ -21,7 +21,7 @@ export class RpcServer {
   }
 
   /** Throws FanoutError CONFIG when it cannot listen there. */
-  static async start(agent: Agent, at: ControlAddress): Promise<RpcServer> {
+  static async start(agent: Controlled, at: ControlAddress): Promise<RpcServer> {
     const sessions = new Set<RpcSession>();
     const listener = await listenControl(at, (socket: Socket) => {
       if (sessions.size >= SESSIONS_MAX) return void socket.destroy();

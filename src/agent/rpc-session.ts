@@ -4,9 +4,9 @@ import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { type Encodable, encodeRpc, Fields, type MsgpackValue } from '../lib/msgpack.ts';
 import { ValueReader } from '../rpc/framing.ts';
 import { type CommandName, decodeRequest, hasBody, isCommand, type Request } from '../rpc/requests.ts';
-import type { Agent } from './agent.ts';
-import { type CommandContext, runCommand } from './rpc-commands.ts';
-import { StreamedQueries } from './rpc-queries.ts';
+import { type Controlled, isFanoutRequest, type RequestContext, type SerfSession } from './control.ts';
+import type { Host } from './host.ts';
+import { runFanout } from './rpc-fanout.ts';
 
 /** One request. The largest is a run with a thousand targets and a long command. */
 const VALUE_BYTES_MAX = 4 * 1024 * 1024;
@@ -22,23 +22,22 @@ const RPC_VERSION = 1;
 
 /** One operator's conversation with the agent: Serf's RPC, requests answered one after the other. */
 export class RpcSession {
-  private readonly agent: Agent;
+  private readonly host: Host;
+  private readonly serf: SerfSession;
   private readonly socket: Socket;
   private readonly reader = new ValueReader(VALUE_BYTES_MAX);
   private readonly closers: (() => void)[] = [];
-  private readonly streams = new Map<number, () => void>();
-  private readonly queries: StreamedQueries;
   private header: { command: CommandName; seq: number } | undefined;
   private hasShakenHands = false;
   private isTrusted: boolean;
   private isBusy = false;
   private isRaw = false;
 
-  constructor(agent: Agent, socket: Socket) {
-    this.agent = agent;
+  constructor(agent: Controlled, socket: Socket) {
+    this.host = agent.host;
+    this.serf = agent.openSession();
     this.socket = socket;
-    this.queries = new StreamedQueries(agent.driver);
-    this.isTrusted = agent.config.serf.rpcAuth === undefined;
+    this.isTrusted = this.host.config.serf.rpcAuth === undefined;
     const timer = setTimeout(() => {
       if (!this.isWelcome) socket.destroy();
     }, HANDSHAKE_TIMEOUT_MS);
@@ -46,8 +45,8 @@ export class RpcSession {
     socket.on('error', () => socket.destroy());
     socket.once('close', () => {
       clearTimeout(timer);
-      for (const closer of [...this.closers.splice(0), ...this.streams.values()]) closer();
-      this.streams.clear();
+      for (const closer of this.closers.splice(0)) closer();
+      this.serf.close();
     });
   }
 
@@ -109,22 +108,20 @@ export class RpcSession {
     // Serf leaves the body of such a request unread, and then takes it for another request.
     if (!this.isTrusted) return this.reply(seq, 'Authentication required');
     if (request.command === 'fanout-answer') return this.answer(seq, request.stream);
-    const context: CommandContext = {
-      agent: this.agent,
+    const context: RequestContext = {
+      seq,
       reply: (error, body) => this.reply(seq, error, body),
       record: (body) => this.reply(seq, '', body),
-      onClose: (closer) => this.closers.push(closer),
-      seq,
-      streams: this.streams,
       offer: (body) => this.offer(seq, body),
-      queries: this.queries,
+      onClose: (closer) => this.closers.push(closer),
     };
-    await runCommand(request, context);
+    if (isFanoutRequest(request)) return runFanout(request, this.host, context);
+    await this.serf.run(request, context);
   }
 
   /** Without a key of the agent only the empty one is right, as in Serf. */
   private authenticate(seq: number, key: string): void {
-    const { rpcAuth = '' } = this.agent.config.serf;
+    const { rpcAuth = '' } = this.host.config.serf;
     const isRight = timingSafeEqual(digest(key), digest(rpcAuth));
     if (isRight) this.isTrusted = true;
     this.reply(seq, isRight ? '' : 'Invalid authentication token');
@@ -145,7 +142,7 @@ export class RpcSession {
 
   private offer(seq: number, body: Encodable): void {
     if (this.socket.writableLength <= BEHIND_BYTES) return this.reply(seq, '', body);
-    this.agent.driver.serf.memberlist.counters.count('rpc-record-dropped');
+    this.host.engine.count('rpc-record-dropped');
   }
 
   private refuse(seq: number, error: string): void {
@@ -155,20 +152,20 @@ export class RpcSession {
 
   /** From here on this connection is the node's stream: sealed bytes, which only the command line can open. */
   private answer(seq: number, stream: number): void {
-    const claimed = this.agent.runs.claim(stream);
+    const claimed = this.host.runs.claim(stream);
     if (claimed === undefined) return this.reply(seq, 'No such answer');
     this.isRaw = true;
-    const { socket, agent } = this;
+    const { socket, host } = this;
     this.reply(seq, '');
     const early = this.reader.takeRest();
     splice(socket, early, claimed.socket, claimed.rest);
-    agent.log.debug('an answer is being passed on');
+    host.log.debug('an answer is being passed on');
   }
 
   private broken(error: unknown): void {
     if (!(error instanceof DecodeError || error instanceof FanoutError)) throw error;
-    this.agent.driver.serf.memberlist.counters.count('rpc-undecodable');
-    this.agent.log.debug(`closed a control connection: ${error.message}`);
+    this.host.engine.count('rpc-undecodable');
+    this.host.log.debug(`closed a control connection: ${error.message}`);
     this.socket.destroy();
   }
 }

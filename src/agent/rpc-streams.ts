@@ -26,7 +26,7 @@ export function streamEvents(type: string, isLive: boolean, context: CommandCont
     const record = recordOf(event, queries);
     if (record !== undefined) offer(encodeEventRecord(record));
   };
-  streams.set(seq, isLive ? agent.onEvent(listen) : agent.coalesced.on(listen));
+  streams.set(seq, isLive ? agent.onEvent(listen) : agent.host.coalesced.on(listen));
 }
 
 /** Serf's monitor: the recent lines of the log, then each as it is written. */

@@ -2,14 +2,13 @@ import type { Socket } from 'node:net';
 import { toHex } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
-import { endpointOf } from '../memberlist/node-table.ts';
 import type { QueryKey, QueryRequest, SerfEvent } from '../serf/events.ts';
 import { encodeNodeFilter } from '../serf/filters.ts';
 import type { MemberStatus } from '../serf/member.ts';
 import { FANOUT_QUERY } from '../serf/query-book.ts';
+import type { Engine } from './engine.ts';
 import { type EnvelopeShelf, referenceTo } from './envelope-carrier.ts';
-import { encodePurpose } from './fanout-stream.ts';
-import type { SerfDriver } from './serf-driver.ts';
+import { streamEndpointOf } from './stream-endpoint.ts';
 
 /** When members that have neither acknowledged nor answered get the query again, straight. Then every two seconds. */
 const REPEAT_AFTER_MS: readonly Millis[] = [150, 400, 1000, 2000];
@@ -51,14 +50,16 @@ interface Run {
 
 /** The asker's side of runs in its agent: spreads the signed envelope and passes sealed answers on, unopened. */
 export class Runs {
-  private readonly driver: SerfDriver;
+  private readonly engine: Engine;
+  private readonly nodeName: string;
   private readonly shelf: EnvelopeShelf;
   private readonly runs = new Map<string, Run>();
   private readonly waiting = new Map<number, { socket: Socket; rest: Uint8Array }>();
   private lastStream = 0;
 
-  constructor(driver: SerfDriver, shelf: EnvelopeShelf) {
-    this.driver = driver;
+  constructor(engine: Engine, nodeName: string, shelf: EnvelopeShelf) {
+    this.engine = engine;
+    this.nodeName = nodeName;
     this.shelf = shelf;
   }
 
@@ -89,7 +90,7 @@ export class Runs {
     };
     this.runs.set(id, run);
     try {
-      run.key = this.driver.act((serf, now) => serf.queries.ask(now, query));
+      run.key = this.engine.ask(query);
     } catch (error) {
       this.runs.delete(id);
       takeOffShelf();
@@ -116,7 +117,7 @@ export class Runs {
     const known = this.runs.get(toHex(run));
     const target = known?.targets.get(node);
     // Who joined after the start may answer too. A name that no member has is an invention of whoever holds the cluster key.
-    const isMember = target !== undefined || this.driver.serf.members.get(node)?.status === 'alive';
+    const isMember = target !== undefined || this.engine.members.get(node)?.status === 'alive';
     if (known === undefined || !isMember || !hasRoomFor(known, socket)) return void socket.destroy();
     if (target !== undefined) target.answered = true;
     const stream = ++this.lastStream;
@@ -154,9 +155,9 @@ export class Runs {
       targets: request.targets,
     };
     const whole = { ...base, payload: request.envelope };
-    if (this.driver.serf.queries.fits(whole)) return { query: whole, takeOffShelf: () => {} };
+    if (this.engine.fits(whole)) return { query: whole, takeOffShelf: () => {} };
     const takeOffShelf = this.shelf.put(request.envelope);
-    return { query: { ...base, payload: referenceTo(request.envelope) }, takeOffShelf };
+    return { query: { ...base, payload: referenceTo(request.envelope, this.nodeName) }, takeOffShelf };
   }
 
   private byKey(key: QueryKey): Run | undefined {
@@ -170,7 +171,7 @@ export class Runs {
     const target = run.targets.get(node);
     if (target === undefined || target.acked) return;
     target.acked = true;
-    target.ackedAt = this.driver.now();
+    target.ackedAt = this.engine.now();
     run.sink.acked(node);
   }
 
@@ -190,24 +191,22 @@ export class Runs {
     const silent: string[] = [];
     for (const [name, target] of run.targets) {
       if (target.answered) continue;
-      const isOverdue = target.acked && this.driver.now() - target.ackedAt >= COLLECT_AFTER_MS;
+      const isOverdue = target.acked && this.engine.now() - target.ackedAt >= COLLECT_AFTER_MS;
       if (isOverdue) void this.collect(run, name, target);
       // Anybody can send an ack in anybody's name: one that no answer follows does not end the repeats.
       if (isOverdue || !target.acked) silent.push(name);
     }
-    if (silent.length > 0) this.driver.act((serf) => serf.queries.repeat(run.key, run.request, silent));
+    if (silent.length > 0) this.engine.repeat(run.key, run.request, silent);
   }
 
   private async collect(run: Run, name: string, target: Target): Promise<void> {
-    const member = this.driver.serf.members.get(name);
+    const member = this.engine.members.get(name);
     if (member === undefined || target.collecting) return;
     target.collecting = true;
     try {
-      const socket = await this.driver.transport.openStream(endpointOf(member), DIAL_TIMEOUT_MS);
+      const to = streamEndpointOf(member);
+      const socket = await this.engine.openStream(to, { op: 'collect', run: run.idBytes }, DIAL_TIMEOUT_MS);
       socket.on('error', () => socket.destroy());
-      socket.write(
-        this.driver.serf.memberlist.sealStream(encodePurpose({ op: 'collect', run: run.idBytes })),
-      );
       // Only a node that has something to say keeps the stream; its first byte makes it an answer.
       socket.once('data', (first) => {
         socket.pause();
@@ -226,7 +225,7 @@ export class Runs {
     if (!this.runs.delete(run.id)) return;
     clearTimeout(run.timer);
     run.takeOffShelf();
-    this.driver.act((serf) => serf.queries.end(run.key));
+    this.engine.end(run.key);
     // The nodes kill what still runs when their stream closes.
     for (const socket of run.streams) socket.destroy();
   }

@@ -4,9 +4,12 @@ import type { Endpoint } from '../lib/net-address.ts';
 import { type Rng, rngFrom } from '../lib/rng.ts';
 import type { Millis } from '../lib/time.ts';
 import { GossipTransport } from '../net/gossip-transport.ts';
-import type { SerfEvent } from '../serf/events.ts';
+import type { QueryKey, QueryRequest, SerfEvent } from '../serf/events.ts';
+import type { QueryMessage } from '../serf/query-book.ts';
 import { Serf } from '../serf/serf.ts';
 import type { SerfConfig } from '../serf/serf-config.ts';
+import type { Engine } from './engine.ts';
+import { encodePurpose, type StreamPurpose } from './fanout-stream.ts';
 
 /** Longer sleeps gain nothing and setTimeout cannot do more than 24.8 days. */
 const SLEEP_MS_MAX: Millis = 60_000;
@@ -17,7 +20,7 @@ export interface SerfDriverHandlers {
 }
 
 /** Gives a Serf core its sockets, its clock and its randomness. */
-export class SerfDriver {
+export class SerfDriver implements Engine {
   readonly serf: Serf;
   readonly transport: GossipTransport;
   private readonly handlers: SerfDriverHandlers;
@@ -62,6 +65,54 @@ export class SerfDriver {
     const result = action(this.serf, this.now());
     this.settle();
     return result;
+  }
+
+  get members(): Serf['members'] {
+    return this.serf.members;
+  }
+
+  get localTags(): ReadonlyMap<string, string> {
+    return this.serf.localTags;
+  }
+
+  get address(): Engine['address'] {
+    const { addr, port } = this.serf.memberlist.config;
+    return { addr, port };
+  }
+
+  peer(name: string): ReturnType<Engine['peer']> {
+    const { members, memberlist } = this.serf;
+    return { rttMs: members.rttMs(name), isSuspect: memberlist.table.get(name)?.state === 'suspect' };
+  }
+
+  fits(request: QueryRequest): boolean {
+    return this.serf.queries.fits(request);
+  }
+
+  ask(request: QueryRequest): QueryKey {
+    return this.act((serf, now) => serf.queries.ask(now, request));
+  }
+
+  repeat(key: QueryKey, request: QueryRequest, targets: readonly string[]): void {
+    this.act((serf) => serf.queries.repeat(key, request, targets));
+  }
+
+  end(key: QueryKey): void {
+    this.act((serf) => serf.queries.end(key));
+  }
+
+  respond(query: QueryMessage, payload: Uint8Array): void {
+    this.act((serf) => serf.queries.respond(query, payload));
+  }
+
+  async openStream(to: Endpoint, purpose: StreamPurpose, timeoutMs: Millis): Promise<Socket> {
+    const socket = await this.transport.openStream(to, timeoutMs);
+    socket.write(this.serf.memberlist.sealStream(encodePurpose(purpose)));
+    return socket;
+  }
+
+  count(name: string): void {
+    this.serf.memberlist.counters.count(name);
   }
 
   async close(): Promise<void> {

@@ -122,15 +122,15 @@ function hideKey(log: Log): void {
 }
 
 function announce(running: Agent, config: AgentConfig, control: string): void {
-  const { policies, sandboxes, driver } = running;
+  const { gossip, host } = running;
+  const { policies, sandboxes } = host;
   const policy = policies.current;
-  const at = formatEndpoint({ host: config.bind.host, port: driver.transport.port });
   const lines = [
     `==> fanout agent running`,
     `    node:        ${config.node}`,
-    `    gossip:      ${at}${driver.serf.isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`,
+    `    gossip:      ${formatEndpoint(gossip.at)}${gossip.isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`,
     `    control:     ${control}`,
-    `    node key:    ${running.nodeKey.fingerprint}`,
+    `    node key:    ${host.nodeKey.fingerprint}`,
     `    environment: ${policy?.environment ?? config.environment ?? '-'}`,
     `    policy:      ${policy === undefined ? 'none: this node runs nothing' : `${config.policyFile} (${policy.hash.slice(0, 12)})`}`,
   ];
