@@ -16,6 +16,8 @@ export interface AgentConfig {
   /** What to tell the others, when it differs from the bound address. */
   readonly advertise: Endpoint | undefined;
   readonly control: ControlAddress;
+  /** The RPC address of the real Serf agent that does the gossip; absent: the embedded core does. */
+  readonly attachTo: ControlAddress | undefined;
   /** Base64 of the cluster key; absent: gossip in clear. */
   readonly encryptKey: string | undefined;
   /** Those of the tags file included. */

@@ -1,6 +1,6 @@
 import { FanoutError } from '../lib/errors.ts';
-import type { Agent } from './agent.ts';
 import type { SignalConfig } from './config.ts';
+import type { Host } from './host.ts';
 import type { Log, LogLevel } from './log.ts';
 import { handlerSettings } from './settings/handlers.ts';
 import type { LoadedSettings } from './settings/load.ts';
@@ -15,7 +15,11 @@ export interface LiveSettings {
 }
 
 export interface ReloadParts {
-  readonly agent: Agent;
+  readonly agent: {
+    readonly host: Host;
+    /** Throws FanoutError, and changes nothing then. */
+    changeTags(tags: ReadonlyMap<string, string>): void;
+  };
   readonly live: LiveSettings;
   /** Reads the files again, flags included. Throws FanoutError. */
   readonly load: () => LoadedSettings;
@@ -34,7 +38,7 @@ export function reload(parts: ReloadParts, before: Said): Said {
     const { lines, warnings: doubts } = handlerSettings(said);
     const tags = saidTags(said);
     // Serf empties a tags file here. What was changed on the running agent is what the file is for.
-    if (said.tags_file === undefined && !areSame(tags, agent.driver.serf.localTags)) agent.changeTags(tags);
+    if (said.tags_file === undefined && !areSame(tags, agent.host.engine.localTags)) agent.changeTags(tags);
     agent.host.handlers.replaceLines(lines);
     live.logLevel = said.log_level ?? 'info';
     live.signals = {

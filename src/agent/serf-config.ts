@@ -6,7 +6,8 @@ import type { AgentConfig } from './config.ts';
 import { matchesExpression } from './expression.ts';
 import { loadKeyring } from './keyring-file.ts';
 
-function keyringOf({ encryptKey, serf }: AgentConfig): Keyring | undefined {
+/** The cluster's keys as the configuration has them. Throws FanoutError. */
+export function keyringOf({ encryptKey, serf }: AgentConfig): Keyring | undefined {
   if (serf.keyringFile !== undefined) return loadKeyring(serf.keyringFile);
   return encryptKey === undefined ? undefined : new Keyring([parseClusterKey(encryptKey)]);
 }

@@ -28,3 +28,11 @@ export function untilTold(running: Agent, live: LiveSettings, onHangup: () => vo
     process.on('SIGINT', () => (live.signals.skipLeaveOnInterrupt ? resolve(1) : leave()));
   });
 }
+
+/** Runs until the first signal that stops; for an agent that has no cluster to leave. */
+export function untilSignal(onHangup: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    process.on('SIGHUP', onHangup);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve());
+  });
+}

@@ -2,12 +2,14 @@ import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Agent } from '../agent/agent.ts';
 import { Arrival } from '../agent/arrival.ts';
+import { AttachedAgent, nameOfSerf } from '../agent/attached-agent.ts';
 import type { AgentConfig } from '../agent/config.ts';
+import type { Host } from '../agent/host.ts';
 import { createLog, type Log, LogWatch } from '../agent/log.ts';
 import { type LiveSettings, reload } from '../agent/reload.ts';
 import { RpcServer } from '../agent/rpc-server.ts';
 import { type LoadedSettings, loadSettings } from '../agent/settings/load.ts';
-import { resolveConfig } from '../agent/settings/resolve.ts';
+import { resolveConfig, serfAddress } from '../agent/settings/resolve.ts';
 import type { Said } from '../agent/settings/schema.ts';
 import { Syslog } from '../agent/syslog.ts';
 import { dataDir } from '../asker/paths.ts';
@@ -15,7 +17,7 @@ import { formatEndpoint } from '../lib/net-address.ts';
 import { type ControlAddress, formatControlAddress } from '../net/control-address.ts';
 import { checkAgent } from './agent-check.ts';
 import { saidByFlags } from './agent-flags.ts';
-import { untilTold } from './agent-signals.ts';
+import { untilSignal, untilTold } from './agent-signals.ts';
 import { showConfig } from './check-config.ts';
 
 /** The flags that are not settings. Those that are come from the table of settings. */
@@ -31,12 +33,13 @@ export interface AgentOptions extends Readonly<Record<string, unknown>> {
 /** `fanout agent`: runs an agent until it is told to stop. */
 export async function agent(options: AgentOptions): Promise<number> {
   const flags = saidByFlags(options, process.env);
-  const load = (): LoadedSettings => loadSettings(options.configFile ?? [], flags);
+  const load = (): LoadedSettings => withSerfKey(loadSettings(options.configFile ?? [], flags), process.env);
   const loaded = load();
-  const { forgive = false } = options;
-  const config = await resolveConfig(loaded.said, { hostName: hostname(), dataDir, forgive });
-  if (options.checkConfig === true) return showConfig(config, loaded);
-  if (options.check === true) return checkAgent(config);
+  const { forgive = false, check = false, checkConfig = false } = options;
+  const hostName = check || checkConfig ? hostname() : await nameOfNode(loaded.said);
+  const config = await resolveConfig(loaded.said, { hostName, dataDir, forgive });
+  if (checkConfig) return showConfig(config, loaded);
+  if (check) return checkAgent(config);
   // An agent idles for months. V8's optimising compiler would keep five megabytes of every machine's memory for it, and
   // what costs time here (ciphers, hashes, the kernel) is not JavaScript: output streams as fast without it.
   setFlagsFromString('--no-opt');
@@ -47,39 +50,85 @@ export async function agent(options: AgentOptions): Promise<number> {
   const { log, syslog } = openLog(config, live, watch);
   for (const warning of [...loaded.warnings, ...controlWarnings(config.control)]) log.warn(warning);
   if (options.encrypt !== undefined) hideKey(log);
+  const { attachTo } = config;
+  const { said } = loaded;
   try {
-    const running = await Agent.start(config, log, watch);
-    try {
-      return await serve({ running, live, load, said: loaded.said });
-    } finally {
-      await running.stop();
-    }
+    if (attachTo === undefined)
+      return await serve(await Agent.start(config, log, watch), { live, load, said });
+    return await serveAttached(await AttachedAgent.start(config, attachTo, log), { live, load, said });
   } finally {
     await syslog?.close();
   }
 }
 
+interface Serving {
+  readonly live: LiveSettings;
+  readonly load: () => LoadedSettings;
+  readonly said: Said;
+}
+
 /** What was asked for with a started agent, to its end. */
-async function serve(parts: {
-  running: Agent;
-  live: LiveSettings;
-  load: () => LoadedSettings;
-  said: Said;
-}): Promise<number> {
-  const { running, live, load } = parts;
-  const { config, log } = running;
-  const control = await RpcServer.start(running, config.control);
+async function serve(running: Agent, { live, load, said: atStart }: Serving): Promise<number> {
+  const { config, log, host } = running;
+  let control: RpcServer | undefined;
   try {
-    announce(running, config, formatControlAddress(control.address));
-    let { said } = parts;
+    control = await RpcServer.start(running, config.control);
+    const { at, isEncrypted } = running.gossip;
+    const gossip = `${formatEndpoint(at)}${isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`;
+    announce(host, [
+      ['gossip', gossip],
+      ['control', formatControlAddress(control.address)],
+    ]);
+    let said = atStart;
     // Signals count from here on: process 1 of a container would otherwise not even hear that it has to stop.
     const told = untilTold(running, live, () => {
       said = reload({ agent: running, live, load, log }, said);
     });
     return await Promise.race([told, arrive(running)]);
   } finally {
-    await control.close();
+    await control?.close();
+    await running.stop();
   }
+}
+
+/** The same beside a Serf agent, which is neither joined nor left here. */
+async function serveAttached(
+  running: AttachedAgent,
+  { live, load, said: atStart }: Serving,
+): Promise<number> {
+  const { config, log, host } = running;
+  let control: RpcServer | undefined;
+  try {
+    control = await RpcServer.start(running, config.control);
+    const serf = config.attachTo === undefined ? '' : formatControlAddress(config.attachTo);
+    announce(host, [
+      ['gossip', `by the Serf agent at ${serf}`],
+      ['streams', formatEndpoint({ host: config.bind.host, port: running.streamPort })],
+      ['control', formatControlAddress(control.address)],
+    ]);
+    let said = atStart;
+    await untilSignal(() => {
+      said = reload({ agent: running, live, load, log }, said);
+    });
+    return 0;
+  } finally {
+    await control?.close();
+    await running.stop();
+  }
+}
+
+/** Beside a Serf agent, the key that it asks for may be where its own command line looks for it. */
+function withSerfKey(loaded: LoadedSettings, env: NodeJS.ProcessEnv): LoadedSettings {
+  const { said } = loaded;
+  const key = env.SERF_RPC_AUTH ?? '';
+  if (said.engine !== 'serf' || said.rpc_auth !== undefined || key === '') return loaded;
+  return { ...loaded, said: { ...said, rpc_auth: key } };
+}
+
+/** The name that this node has when none is given: that of the Serf agent beside us, or the machine's. */
+async function nameOfNode(said: Said): Promise<string> {
+  if (said.engine !== 'serf' || said.node_name !== undefined) return hostname();
+  return nameOfSerf(serfAddress(said), said.rpc_auth);
 }
 
 /** Comes into the cluster; resolves, with the exit code, only when that is in vain. */
@@ -121,26 +170,29 @@ function hideKey(log: Log): void {
   log.warn('--encrypt shows the cluster key to whoever lists processes at the start: use --encrypt-file');
 }
 
-function announce(running: Agent, config: AgentConfig, control: string): void {
-  const { gossip, host } = running;
-  const { policies, sandboxes } = host;
-  const policy = policies.current;
-  const lines = [
-    `==> fanout agent running`,
-    `    node:        ${config.node}`,
-    `    gossip:      ${formatEndpoint(gossip.at)}${gossip.isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`,
-    `    control:     ${control}`,
-    `    node key:    ${host.nodeKey.fingerprint}`,
-    `    environment: ${policy?.environment ?? config.environment ?? '-'}`,
-    `    policy:      ${policy === undefined ? 'none: this node runs nothing' : `${config.policyFile} (${policy.hash.slice(0, 12)})`}`,
+function announce(host: Host, places: readonly (readonly [string, string])[]): void {
+  const { config, nodeKey, sandboxes } = host;
+  const policy = host.policies.current;
+  const facts: (readonly [string, string])[] = [
+    ['node', config.node],
+    ...places,
+    ['node key', nodeKey.fingerprint],
+    ['environment', policy?.environment ?? config.environment ?? '-'],
+    [
+      'policy',
+      policy === undefined
+        ? 'none: this node runs nothing'
+        : `${config.policyFile} (${policy.hash.slice(0, 12)})`,
+    ],
   ];
   if (config.auditOnFailure === 'run') {
-    lines.push('    audit:       WHAT CANNOT BE RECORDED RUNS ALL THE SAME (--audit-on-failure run)');
+    facts.push(['audit', 'WHAT CANNOT BE RECORDED RUNS ALL THE SAME (--audit-on-failure run)']);
   }
   for (const { profile, available, reason, fix } of sandboxes) {
-    if (!available) lines.push(`    sandbox:     "${profile}" cannot be had: ${reason}. ${fix}`);
+    if (!available) facts.push(['sandbox', `"${profile}" cannot be had: ${reason}. ${fix}`]);
   }
-  process.stdout.write(`${lines.join('\n')}\n`);
+  const lines = facts.map(([name, fact]) => `    ${`${name}:`.padEnd(12)} ${fact}`);
+  process.stdout.write(`${['==> fanout agent running', ...lines].join('\n')}\n`);
 }
 
 async function joinAtStart(running: Agent, config: AgentConfig, log: Log): Promise<boolean> {

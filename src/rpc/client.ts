@@ -36,6 +36,16 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** An agent's no to one request; `said` is its text as it came. */
+export class RpcRefusal extends FanoutError {
+  readonly said: string;
+
+  constructor(said: string) {
+    super('AGENT_ERROR', `the agent says: ${said}`);
+    this.said = said;
+  }
+}
+
 /** A conversation with an agent over Serf's RPC. Requests are answered in order; records of a run come in between. */
 export class RpcClient {
   /** Resolves when the conversation is over, for whatever reason. */
@@ -334,7 +344,7 @@ export class RpcClient {
     this.pending.delete(header.seq);
     if (header.error !== '') {
       if (pending?.failed !== undefined) return pending.failed(header.error, body);
-      pending?.reject(new FanoutError('AGENT_ERROR', `the agent says: ${header.error}`));
+      pending?.reject(new RpcRefusal(header.error));
       return;
     }
     if (this.rawNext?.seq === header.seq) this.rawNext.begin(this.reader.takeRest());

@@ -46,6 +46,13 @@ export type QueryRecord =
   | { readonly kind: 'response'; readonly from: string; readonly payload: Uint8Array }
   | { readonly kind: 'done' };
 
+/** In Serf's words. */
+export function encodeQueryRecord(record: QueryRecord): Encodable {
+  const from = record.kind === 'done' ? '' : record.from;
+  const payload = record.kind === 'response' && record.payload.length > 0 ? record.payload : null;
+  return { From: from, Payload: payload, Type: record.kind };
+}
+
 /** Throws DecodeError. */
 export function decodeQueryRecord(body: MsgpackValue): QueryRecord {
   const fields = Fields.of(body);

@@ -37,12 +37,17 @@ export async function resolveBind(text: string, iface: string | undefined): Prom
   });
 }
 
+/** An address that the others should use, where one was told. Throws FanoutError. */
+export async function resolveTold(told: string | undefined, bind: Endpoint): Promise<Endpoint | undefined> {
+  return told === undefined ? undefined : endpoint('advertise', told, bind.port);
+}
+
 /** What to tell the others: bound to all interfaces, an agent must still tell them one address. Throws FanoutError CONFIG. */
 export async function resolveAdvertise(
   told: string | undefined,
   bind: Endpoint,
 ): Promise<Endpoint | undefined> {
-  if (told !== undefined) return endpoint('advertise', told, bind.port);
+  if (told !== undefined) return resolveTold(told, bind);
   if (bind.host !== ANY_V4 && bind.host !== ANY_V6) return undefined;
   const host = selfAddress();
   if (host !== undefined) return { host, port: bind.port };

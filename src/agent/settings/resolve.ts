@@ -4,17 +4,36 @@ import { FanoutError } from '../../lib/errors.ts';
 import type { Millis } from '../../lib/time.ts';
 import { LAN_PROFILE, LOCAL_PROFILE, type Profile, WAN_PROFILE } from '../../memberlist/config.ts';
 import { parseClusterKey } from '../../memberlist/keyring.ts';
-import { defaultControlAddress, parseControlAddress } from '../../net/control-address.ts';
+import {
+  type ControlAddress,
+  defaultControlAddress,
+  parseControlAddress,
+} from '../../net/control-address.ts';
 import { SERF_PROTOCOL, SERF_TIMINGS } from '../../serf/serf-config.ts';
 import { encodeTags } from '../../serf/tags.ts';
 import type { AgentConfig, DiscoveryConfig } from '../config.ts';
 import { readTagsFile } from '../tags-file.ts';
-import { resolveAdvertise, resolveBind } from './addresses.ts';
+import { resolveAdvertise, resolveBind, resolveTold } from './addresses.ts';
 import { handlerSettings } from './handlers.ts';
 import type { Said } from './schema.ts';
 import { serfSettings } from './serf.ts';
 
 const BIND = '0.0.0.0:7946';
+/** The Serf agent beside us has that port. */
+const ATTACHED_BIND = '0.0.0.0:7947';
+/** Where Serf's agents listen for their command line. */
+const SERF_RPC = '127.0.0.1:7373';
+/** What only whoever gossips can do. */
+const GOSSIP_KEYS = [
+  'start_join',
+  'retry_join',
+  'discover',
+  'snapshot_path',
+  'tags_file',
+  'profile',
+  'protocol',
+  'key_changes',
+] as const;
 const RETRY_INTERVAL_MS: Millis = 30_000;
 /** Serf's own choice. */
 const SYSLOG_FACILITY = 'local0';
@@ -37,12 +56,16 @@ export interface MachineDefaults {
 /** Makes everything an agent needs of what was said. Looks names up and reads key and tags files. Throws FanoutError. */
 export async function resolveConfig(said: Said, machine: MachineDefaults): Promise<AgentConfig> {
   const node = nodeName(said, machine.hostName);
-  const bind = await resolveBind(said.bind ?? BIND, said.interface);
+  const isAttached = said.engine === 'serf';
+  if (isAttached) refuseGossip(said);
+  const bind = await resolveBind(said.bind ?? (isAttached ? ATTACHED_BIND : BIND), said.interface);
   return {
     node,
     bind,
-    advertise: await resolveAdvertise(said.advertise, bind),
-    control: said.rpc_addr === undefined ? defaultControlAddress() : parseControlAddress(said.rpc_addr),
+    advertise: isAttached
+      ? await resolveTold(said.advertise, bind)
+      : await resolveAdvertise(said.advertise, bind),
+    ...addressesOf(said),
     encryptKey: clusterKey(said),
     tags: startTags(said),
     tagsFile: said.tags_file,
@@ -80,6 +103,32 @@ export async function resolveConfig(said: Said, machine: MachineDefaults): Promi
     handlers: handlerSettings(said),
     serf: serfSettings(said),
   };
+}
+
+/** Where operators find the agent and, where there is one, where the agent finds the Serf agent. */
+function addressesOf(said: Said): Pick<AgentConfig, 'control' | 'attachTo'> {
+  const own = (text: string | undefined): ControlAddress =>
+    text === undefined ? defaultControlAddress() : parseControlAddress(text);
+  if (said.engine === 'serf') {
+    return { control: own(said.control_addr), attachTo: serfAddress(said) };
+  }
+  if (said.control_addr === undefined) return { control: own(said.rpc_addr), attachTo: undefined };
+  throw new FanoutError('CONFIG', 'control_addr (--control-addr) is for engine: serf alone', {
+    hint: 'Write rpc_addr (--rpc-addr).',
+  });
+}
+
+/** Where the Serf agent beside us listens. Throws FanoutError USAGE. */
+export function serfAddress(said: Said): ControlAddress {
+  return parseControlAddress(said.rpc_addr ?? SERF_RPC);
+}
+
+function refuseGossip(said: Said): void {
+  const key = GOSSIP_KEYS.find((name) => said[name] !== undefined);
+  if (key === undefined) return;
+  throw new FanoutError('CONFIG', `${key} is not for engine: serf, where the Serf agent does the gossip`, {
+    hint: 'Tell it to the Serf agent, and leave it out here.',
+  });
 }
 
 function nodeName(said: Said, hostName: string): string {

@@ -121,6 +121,8 @@ const entries = {
   encrypt_file: v.optional(setText),
   keyring_file: v.optional(setText),
   key_changes: v.optional(word({ any: 'any', operators: 'operators' }, 'any or operators')),
+  engine: v.optional(word({ embedded: 'embedded', serf: 'serf' }, 'embedded or serf')),
+  control_addr: v.optional(setText),
   rpc_addr: v.optional(setText),
   rpc_auth: v.optional(setText),
   protocol: v.optional(count(4, 5)),

@@ -95,11 +95,24 @@ const SETTINGS = {
       'who may change the cluster keys here: any (member), or operators whom the policy allows fanout-keys',
     default: 'operators with a policy, any without one',
   },
+  engine: {
+    kind: 'text',
+    flag: '--engine <engine>',
+    about: 'who does the gossip: embedded (this agent), or serf (a real Serf agent, at --rpc-addr)',
+    default: 'embedded',
+  },
+  control_addr: {
+    kind: 'text',
+    flag: '--control-addr <address>',
+    about: 'with --engine serf: where operators talk to this agent',
+    default: 'as --rpc-addr otherwise',
+  },
   rpc_addr: {
     ...serf,
     kind: 'text',
     flag: '--rpc-addr <address>',
-    about: 'where operators talk to this agent: HOST:PORT or the path of a unix socket',
+    about:
+      'where operators talk to this agent: HOST:PORT or the path of a unix socket; with --engine serf: where the Serf agent listens (127.0.0.1:7373)',
     default: 'a unix socket of the user: /run/fanout/agent.sock for root',
   },
   rpc_auth: {
