@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { FanoutError } from '../lib/errors.ts';
 import { ipBytes } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
 import { type ControlAddress, formatControlAddress } from '../net/control-address.ts';
@@ -18,7 +19,19 @@ import { StreamDoor } from './stream-door.ts';
 
 /** A conversation with the Serf agent at an address. Throws FanoutError. */
 export async function connectSerf(at: ControlAddress, authKey: string | undefined): Promise<RpcClient> {
-  return RpcClient.connect(socketStream(await connectControl(at)), authKey);
+  const socket = await connectControl(at).catch((error: Error) => {
+    const { cause } = error;
+    const reason = cause instanceof Error ? cause.message : error.message;
+    throw new FanoutError(
+      'AGENT_UNREACHABLE',
+      `no Serf agent answers at ${formatControlAddress(at)}: ${reason}`,
+      {
+        hint: 'Start "serf agent" first, or name the address of its RPC with --rpc-addr.',
+        cause: error,
+      },
+    );
+  });
+  return RpcClient.connect(socketStream(socket), authKey);
 }
 
 /** An agent beside a real Serf agent: that one does the gossip, this one has everything that is fanout's own. */

@@ -57,7 +57,6 @@ export interface MachineDefaults {
 export async function resolveConfig(said: Said, machine: MachineDefaults): Promise<AgentConfig> {
   const node = nodeName(said, machine.hostName);
   const isAttached = said.engine === 'serf';
-  if (isAttached) refuseGossip(said);
   const bind = await resolveBind(said.bind ?? (isAttached ? ATTACHED_BIND : BIND), said.interface);
   return {
     node,
@@ -118,13 +117,19 @@ function addressesOf(said: Said): Pick<AgentConfig, 'control' | 'attachTo'> {
   });
 }
 
-/** Where the Serf agent beside us listens. Throws FanoutError USAGE. */
+/** Where the Serf agent beside us listens. Throws FanoutError, also when it was told here what is to be told to that one. */
 export function serfAddress(said: Said): ControlAddress {
+  refuseGossip(said);
   return parseControlAddress(said.rpc_addr ?? SERF_RPC);
 }
 
+/** An empty list says nothing. */
+function isSaid(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : value !== undefined;
+}
+
 function refuseGossip(said: Said): void {
-  const key = GOSSIP_KEYS.find((name) => said[name] !== undefined);
+  const key = GOSSIP_KEYS.find((name) => isSaid(said[name]));
   if (key === undefined) return;
   throw new FanoutError('CONFIG', `${key} is not for engine: serf, where the Serf agent does the gossip`, {
     hint: 'Tell it to the Serf agent, and leave it out here.',
