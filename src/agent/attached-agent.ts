@@ -18,7 +18,7 @@ import { keyringOf } from './serf-config.ts';
 import { StreamDoor } from './stream-door.ts';
 
 /** A conversation with the Serf agent at an address. Throws FanoutError. */
-export async function connectSerf(at: ControlAddress, authKey: string | undefined): Promise<RpcClient> {
+async function connectSerf(at: ControlAddress, authKey: string | undefined): Promise<RpcClient> {
   const socket = await connectControl(at).catch((error: Error) => {
     const { cause } = error;
     const reason = cause instanceof Error ? cause.message : error.message;
