@@ -189,8 +189,8 @@ describe('a member that holds the cluster key and no operator key', () => {
     const before = await counters(cluster, web1);
     const visited = rogue.visits.length;
     const envelope = rogue.envelope(alice, PAYLOAD);
-    const reference = (bytes: Uint8Array, size = bytes.length): Uint8Array =>
-      encodeGossip({ hash: createHash('sha256').update(bytes).digest(), size });
+    const reference = (bytes: Uint8Array, { size = bytes.length, from = rogue.name } = {}): Uint8Array =>
+      encodeGossip({ from, hash: createHash('sha256').update(bytes).digest(), size });
     const answers: ((socket: Socket) => void)[] = [
       (socket) => socket.end(),
       (socket) => socket.destroy(),
@@ -210,9 +210,9 @@ describe('a member that holds the cluster key and no operator key', () => {
       );
       return failed.reduce((sum, count) => sum + count) === 4;
     });
-    rogue.query(web1, reference(envelope, 2 ** 32 - 1));
-    rogue.query(web1, encodeGossip({ hash: randomBytes(31), size: 500 }));
-    rogue.query(web1, reference(envelope), { sourceNode: 'nobody' });
+    rogue.query(web1, reference(envelope, { size: 2 ** 32 - 1 }));
+    rogue.query(web1, encodeGossip({ from: rogue.name, hash: randomBytes(31), size: 500 }));
+    rogue.query(web1, reference(envelope, { from: 'nobody' }));
     // Now every fetch is left without an answer, and there are more than an agent has places for.
     for (let i = 0; i < 400; i++) rogue.query(web1, reference(randomBytes(500)));
     await eventually('fetches in vain', () => rogue.visits.filter(({ op }) => op === 'fetch').length > 30);
