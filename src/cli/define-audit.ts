@@ -52,7 +52,7 @@ Exit status: 0 all agree, 7 something differs.`,
     'accept',
     'accept that the log of a node begins anew',
     `Forgets how far the audit log of a node had come, after it was replaced on purpose. Until then every run there
-says that it was rewritten or lost.`,
+says that it was rewritten or lost. A node with a new key needs "known-nodes forget" alone.`,
   )
     .argument('<node>', 'its name')
     .option('--env <name>', "its environment (default: the agent's)")

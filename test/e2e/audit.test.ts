@@ -195,6 +195,32 @@ describe('the audit trail of operators and nodes', () => {
     expect((await cluster.fanout(['audit', 'accept', 'nobody'])).code).toBe(2);
   });
 
+  test('a node that was set up anew is refused for its new key, and once that is taken its log begins anew', async () => {
+    await stopProcess(web2.child, 'SIGINT');
+    const kept = recordsOf(join(web2.dataDir, 'audit.jsonl')).length;
+    expect(kept).toBeGreaterThan(2);
+    rmSync(web2.dataDir, { recursive: true });
+    web2 = await cluster.start({ name: 'web2', policy, join: web1.gossip });
+    await seen('web2');
+    const refused = await cluster.fanout(['echo new', '--node', 'web2']);
+    expect([refused.code, refused.stdout]).toEqual([7, '']);
+    expect(refused.stderr).toContain('the key of "web2" has changed');
+    expect(recordsOf(join(web2.dataDir, 'audit.jsonl')).some(({ event }) => event === 'start')).toBe(false);
+    const heads = state('node_heads');
+    writeFileSync(heads, `old1 test 5 ${'a'.repeat(64)}\n`, { flag: 'a' });
+    expect((await cluster.fanout(['known-nodes', 'forget', 'web2'])).code).toBe(0);
+    expect(readFileSync(heads, 'utf8')).toMatch(/old1 test 5 a{64}\nweb2 test 0 0{64}\n$/);
+    const run = await cluster.fanout(['echo new', '--node', 'web2']);
+    expect([run.code, run.stdout]).toEqual([0, 'web2: new\n']);
+    expect(run.stderr).not.toContain('rewritten');
+    const nodeKey = /node key:\s+(\S+)/.exec(web2.log())?.[1];
+    expect(readFileSync(heads, 'utf8').trimEnd().split('\n').at(-1)).toMatch(
+      /^web2 test \d+ [0-9a-f]{64} \S+$/,
+    );
+    expect(readFileSync(heads, 'utf8').trimEnd().split(' ').at(-1)).toBe(nodeKey);
+    expect((await cluster.fanout(['echo more', '--node', 'web2'])).code).toBe(0);
+  });
+
   test('nothing is sent when it cannot be recorded, unless the operator only wants to be warned', async () => {
     const path = state('audit.log');
     chmodSync(path, 0o666);
