@@ -126,7 +126,7 @@ export class Agent {
     });
     this.shelf = new EnvelopeShelf();
     this.runs = new Runs(driver, this.shelf);
-    this.handlers = new Handlers({ ...parts, abilities: () => machine.abilities });
+    this.handlers = new Handlers({ ...parts, abilities: () => machine.abilities, records: this.records });
     this.coalesced = new CoalescedEvents(driver);
     this.coalesced.on((event) => this.handlers.event(event));
     this.responder = new Responder({

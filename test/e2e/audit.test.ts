@@ -35,7 +35,7 @@ describe('the audit trail of operators and nodes', () => {
 
   beforeAll(async () => {
     await cluster.operator();
-    policy = cluster.addPolicy('open', RULES);
+    policy = cluster.addPolicy('open', `${RULES}queries: [{ name: load, from: any }]\n`);
     web1 = await cluster.start({ name: 'web1', policy });
     web2 = await cluster.start({ name: 'web2', policy, join: web1.gossip });
     await cluster.complete(2);
@@ -266,7 +266,8 @@ describe('the audit trail of operators and nodes', () => {
       expect(spawnSync('mount', options).status, 'a tmpfs can be mounted').toBe(0);
       const full: AgentProcess[] = [];
       try {
-        const args = ['--data-dir', dataDir];
+        const args = ['--data-dir', dataDir, '--event-handler', 'query:load=echo answered'];
+        const asks = ['query', '--node', 'full1', '--timeout', '2s', 'load', 'x'.repeat(300)];
         full.push(await cluster.start({ name: 'full1', policy, join: web1.gossip, args }));
         await seen('full1');
         expect((await cluster.fanout(['echo first', '--node', 'full1'])).code).toBe(0);
@@ -280,7 +281,11 @@ describe('the audit trail of operators and nodes', () => {
         });
         expect(refused.stderr).toMatch(/full1 could not start it: its audit log cannot be written/);
         expect([refused.code, refused.stdout]).toEqual([4, '']);
+        const isSilent = async (): Promise<boolean> =>
+          !(await cluster.fanout(asks)).stdout.includes('answered');
+        await eventually('silence about a query that cannot be recorded', isSilent);
         rmSync(filler);
+        await eventually('an answer again', async () => !(await isSilent()));
         expect((await cluster.fanout(['echo third', '--node', 'full1'])).stdout).toBe('full1: third\n');
         expect((await cluster.fanout(['audit', 'verify', '--data-dir', dataDir])).code).toBe(0);
         await stopProcess(full[0]!.child, 'SIGINT');
