@@ -16,6 +16,7 @@ import {
 import type { Member } from '../serf/member.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import type { Log } from './log.ts';
+import type { QueryRecords } from './query-audit.ts';
 
 /**
  * One line's events one after the other, in their order: who joined before they left must not come to a script the other
@@ -41,6 +42,7 @@ export interface EventHandlersParts {
   readonly self: () => HandlerSelf;
   /** Whether this node answers queries of this name, whoever asks. */
   readonly mayAnswer: (query: string) => boolean;
+  readonly records: QueryRecords;
   /** Throws DecodeError when the answer is too long. */
   readonly respond: (query: QueryMessage, payload: Uint8Array) => void;
   readonly count: (name: string) => void;
@@ -112,6 +114,11 @@ export class EventHandlers {
       if (times === 0) continue;
       if (event.kind === 'query' && !this.parts.mayAnswer(name)) {
         this.parts.count('handler-query-refused');
+        this.parts.records.refused(
+          event.query,
+          line.script,
+          'this node answers it for nobody without a signature',
+        );
         this.parts.log.debug(`the query '${name}' is not one that this node answers`);
         return;
       }
@@ -164,6 +171,8 @@ export class EventHandlers {
     const leftMs = deadline - this.parts.now();
     // It waited too long: nobody listens any more.
     if (leftMs <= 0) return this.parts.count('handler-query-late');
+    const ended = this.parts.records.begin(query, line.script);
+    if (ended === undefined) return this.parts.count('handler-query-unrecorded');
     const { ltime, id, name, payload } = query;
     const end = await this.run(
       line,
@@ -173,7 +182,9 @@ export class EventHandlers {
         FANOUT_DEADLINE: String(Math.floor((this.parts.unixMs() + leftMs) / 1000)),
       },
     );
-    if (end.problem !== '' || end.outputBytes === 0) return;
+    const { cause, code, signal, problem } = end;
+    ended({ code, signal, cause, ...(cause === 'failed' ? { reason: problem } : {}) });
+    if (problem !== '' || end.outputBytes === 0) return;
     try {
       if (this.parts.now() > deadline) throw new DecodeError('late', 'response is past the deadline');
       this.parts.respond(query, end.output);

@@ -14,6 +14,7 @@ import type { SerfEvent } from '../serf/events.ts';
 import type { HandlerSelf } from '../serf/handler-input.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import type { Log } from './log.ts';
+import type { QueryRecords } from './query-audit.ts';
 
 const BOUNDS = { atOnce: 8, perLane: 8, waiting: 64 };
 /** Serf's limit for a whole answer: what is longer cannot be sent anyway. */
@@ -27,6 +28,7 @@ export interface HandlerQueriesParts {
   readonly abilities: () => Abilities;
   readonly hidePaths: readonly string[];
   readonly self: () => HandlerSelf;
+  readonly records: QueryRecords;
   /** Throws DecodeError when the answer is too long. */
   readonly respond: (query: QueryMessage, payload: Uint8Array) => void;
   readonly count: (name: string) => void;
@@ -69,12 +71,15 @@ export class HandlerQueries {
   }
 
   private async answer(handler: string, policy: Policy, { query, deadline }: Query): Promise<void> {
-    const { now, count, log, respond } = this.parts;
+    const { now, count, log, respond, records } = this.parts;
     const verdict = this.verdict(handler, policy, query, deadline - now());
     if (typeof verdict === 'string') {
       count('handler-query-refused');
+      records.refused(query, handler, verdict);
       return log.debug(`the query '${query.name}' is not answered: ${verdict}`);
     }
+    const ended = records.begin(query, handler);
+    if (ended === undefined) return count('handler-query-unrecorded');
     this.rates.take(verdict.rule, verdict.rate);
     let answer: Uint8Array = EMPTY;
     const command = startCommand(verdict.spec, (stream, chunk) => {
@@ -83,6 +88,8 @@ export class HandlerQueries {
     this.running.set(command, verdict.rule);
     const end = await command.ended;
     this.running.delete(command);
+    if (end.kind === 'failed') ended({ code: null, signal: null, cause: 'failed', reason: end.reason });
+    else ended({ code: end.code, signal: end.signal, cause: end.cause });
     if (end.kind === 'failed') return log.warn(`handler '${handler}' could not be started: ${end.reason}`);
     if (end.cause !== 'exit' || end.code !== 0 || answer.length === 0) return;
     try {

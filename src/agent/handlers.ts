@@ -6,6 +6,7 @@ import type { AnsweredAdmission } from '../runtime/gate.ts';
 import type { Abilities } from '../runtime/ground.ts';
 import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import type { HandlerLine } from '../runtime/handler-line.ts';
+import type { NodeAudit } from '../runtime/node-audit.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import type { QueryMessage } from '../serf/query-book.ts';
 import type { AgentConfig } from './config.ts';
@@ -14,6 +15,7 @@ import { EventHandlers } from './event-handlers.ts';
 import { HandlerQueries } from './handler-queries.ts';
 import type { Log } from './log.ts';
 import type { PolicyHolder } from './policy-holder.ts';
+import { QueryAudit } from './query-audit.ts';
 
 /** Everything of an agent that its owner has put there to be run: lines for events, and handlers with manifests. */
 export class Handlers {
@@ -30,15 +32,17 @@ export class Handlers {
     policies: PolicyHolder;
     abilities: () => Abilities;
     loaded: ReadonlyMap<string, LoadedHandler>;
+    records: NodeAudit;
     log: Log;
   }) {
-    const { config, engine, policies, abilities, loaded, log } = parts;
+    const { config, engine, policies, abilities, loaded, records, log } = parts;
     const answering = {
       self: () => ({ name: config.node, tags: engine.localTags }),
       respond: (query: QueryMessage, payload: Uint8Array) => engine.respond(query, payload),
       count: (name: string) => engine.count(name),
       now: () => engine.now(),
       unixMs: () => Date.now(),
+      records: new QueryAudit({ node: config.node, policy: () => policies.current, records }),
       log,
     };
     this.folder = config.handlers.folder;

@@ -8,6 +8,7 @@ import { EMPTY } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { SandboxAvailability } from '../runtime/command-spec.ts';
 import { Gate } from '../runtime/gate.ts';
+import type { Abilities } from '../runtime/ground.ts';
 import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
 import { Suspects } from '../runtime/suspects.ts';
@@ -105,13 +106,14 @@ export class Host {
       lastRecordUnixMs: () => audit.lastUnixMs,
     });
     this.runs = new Runs(engine, config.node, this.shelf);
-    this.handlers = new Handlers({ ...ground, engine, abilities: () => machine.abilities });
+    const abilities = (): Abilities => machine.abilities;
+    this.handlers = new Handlers({ ...ground, engine, abilities, records: this.records });
     this.coalesced = new CoalescedEvents(engine);
     this.coalesced.on((event) => this.handlers.event(event));
     this.responder = new Responder({
       engine,
       gate: this.gate,
-      abilities: () => machine.abilities,
+      abilities,
       suspectSince: (rule, argv) => suspects.since(rule, argv),
       hidePaths: [config.dataDir],
       offers: (admission) => this.handlers.offers(admission),

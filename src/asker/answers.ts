@@ -89,6 +89,12 @@ export class Answers {
     if (!isDone) answer.stream.pause();
   }
 
+  /** Fingerprint of the key that a node has greeted with, which is the one that is pinned; '' before it has. */
+  keyOf(node: string): string {
+    const identity = this.greeted.get(node)?.identity;
+    return identity === undefined ? '' : identityFingerprint(identity);
+  }
+
   /** Says something to a node; nothing when it is not there, or was told to stop. */
   send(node: string, frame: AskerFrame): void {
     const answer = this.greeted.get(node)?.answer;

@@ -1,7 +1,10 @@
+import type { OperatorKey } from '../identity/operator-key.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { EVERYBODY } from '../policy/selector.ts';
 import { type KeyChange, keyChangeArgv } from '../serf/key-queries.ts';
+import { agentAddress, connectAgent } from './connect.ts';
 import { type AskerOptions, newRunId, openAsker, prepareRequest } from './launch.ts';
+import { NoOperatorKey, openIdentity } from './operator-identity.ts';
 
 /** How long a signed change may travel. */
 const TTL_SECONDS = 60;
@@ -14,28 +17,44 @@ export type KeyApproval =
   | { readonly envelope: undefined; readonly reason: string };
 
 /**
- * Signs a change of the cluster's keys: the operation and the fingerprint of the key, never the key. Without a key of the
- * operator, or an environment, there is nothing to sign with or for, and members whose policy asks for it will refuse.
- * Throws FanoutError when a key was named and cannot be used, INTEGRITY for a signature that does not hold, and
- * AGENT_UNREACHABLE.
+ * Signs a change of the cluster's keys: the operation and the fingerprint of the key, never the key. Where nobody has a key,
+ * or the agent has no environment, there is nothing to sign with or for, and members whose policy asks for it will refuse. A
+ * key that is there and cannot be used is an error: whoever has one expects that it was used. Throws FanoutError.
  */
 export async function approveKeyChange(
   options: AskerOptions,
   operation: KeyChange['operation'],
   key: Uint8Array,
 ): Promise<KeyApproval> {
+  // Asked first: nobody should give a passphrase for nothing. Whoever names a key hears of it from `openAsker`.
+  const reason = options.identity === undefined ? await whyNothingToSign(options) : '';
+  if (reason !== '') return { envelope: undefined, reason };
+  let operatorKey: OperatorKey;
   try {
-    const asker = await openAsker(options);
-    asker.client.close();
-    const argv = keyChangeArgv(operation, key);
-    const request = { selector: EVERYBODY, argv, timeoutMs: TIMEOUT_MS };
-    const { envelope } = await prepareRequest(asker, request, newRunId(), TTL_SECONDS);
-    return { envelope };
+    operatorKey = await openIdentity(options);
   } catch (error) {
-    if (!(error instanceof FanoutError)) throw error;
-    // An ssh-agent that lies is no reason to go on without a signature.
-    const isGrave = error.code === 'AGENT_UNREACHABLE' || error.code === 'INTEGRITY';
-    if (options.identity !== undefined || isGrave) throw error;
-    return { envelope: undefined, reason: error.message };
+    if (error instanceof NoOperatorKey) return { envelope: undefined, reason: error.message };
+    throw error;
+  }
+  const asker = await openAsker({ ...options, key: operatorKey });
+  asker.client.close();
+  const argv = keyChangeArgv(operation, key);
+  const request = { selector: EVERYBODY, argv, timeoutMs: TIMEOUT_MS };
+  const { envelope } = await prepareRequest(asker, request, newRunId(), TTL_SECONDS);
+  return { envelope };
+}
+
+/** Why a signature would say nothing to anybody here, '' when it would. Throws FanoutError AGENT_UNREACHABLE. */
+async function whyNothingToSign({ rpcAddr }: AskerOptions): Promise<string> {
+  const client = await connectAgent(agentAddress(rpcAddr));
+  try {
+    const { node, environment } = await client.info();
+    return environment === '' ? `the agent ${node} belongs to no environment` : '';
+  } catch (error) {
+    // Serf's own agent knows no environments, nor the question.
+    if (error instanceof FanoutError && error.code === 'AGENT_ERROR') return error.message;
+    throw error;
+  } finally {
+    client.close();
   }
 }

@@ -150,7 +150,7 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
       audit.event(state, event);
       return request.onEvent(state, event, data);
     },
-    onSignedEnd: (node, end) => audit.ended(node, end),
+    onSignedEnd: (node, key, end) => audit.ended(node, key, end),
     onReaderReady: (listener) => request.onReaderReady?.(listener),
     onPhase: (phase) => request.onPhase?.(phase),
   });

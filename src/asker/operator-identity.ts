@@ -24,6 +24,13 @@ export interface IdentityOptions extends Unlocking {
   readonly identity?: string | undefined;
 }
 
+/** Nobody has named a key, and there is none where one would be. */
+export class NoOperatorKey extends FanoutError {
+  constructor(message: string, hint: string) {
+    super('KEY_INVALID', message, { hint });
+  }
+}
+
 /** Where the key of an operator is, before anybody was asked for anything. */
 export interface FoundIdentity {
   /** What chose it: `-i`, `FANOUT_IDENTITY`, the path of the settings, or `default`. */
@@ -40,7 +47,8 @@ export interface FoundIdentity {
 
 /**
  * The operator's key, ready to sign: as -i says, else FANOUT_IDENTITY, else `identity` in the settings, else the first of
- * operator.key in fanout's folder, ~/.ssh/id_ed25519, and the only Ed25519 key in ssh-agent. Throws FanoutError.
+ * operator.key in fanout's folder, ~/.ssh/id_ed25519, and the only Ed25519 key in ssh-agent. Throws FanoutError, which is
+ * NoOperatorKey when there is none at all.
  */
 export async function openIdentity(options: IdentityOptions): Promise<OperatorKey> {
   return (await findIdentity(options)).open(options);
@@ -64,12 +72,9 @@ async function byDefault(): Promise<FoundIdentity> {
   }
   const socket = agentSocket();
   if (socket === undefined) {
-    throw new FanoutError(
-      'KEY_INVALID',
+    throw new NoOperatorKey(
       `there is no operator key ${own}, no ~/.ssh/id_ed25519 and no ssh-agent`,
-      {
-        hint: 'Make one with: fanout operator keygen --name YOU --passphrase, or name one with -i FILE.',
-      },
+      'Make one with: fanout operator keygen --name YOU --passphrase, or name one with -i FILE.',
     );
   }
   const held = (await agentIdentities(socket)).filter(isUsable);
@@ -167,15 +172,11 @@ function expanded(path: string): string {
   return path.startsWith('~/') ? join(homedir(), path.slice(2)) : path;
 }
 
-function nothingInAgent(own: string, socket: string): FanoutError {
-  return new FanoutError(
-    'KEY_INVALID',
+function nothingInAgent(own: string, socket: string): NoOperatorKey {
+  return new NoOperatorKey(
     `there is no operator key ${own} and no ~/.ssh/id_ed25519, and the ssh-agent at ${socket} holds no Ed25519 key`,
-    {
-      hint:
-        'RSA, ECDSA and hardware keys are not taken. Make one with: fanout operator keygen --name YOU, or add ' +
-        'one with ssh-add.',
-    },
+    'RSA, ECDSA and hardware keys are not taken. Make one with: fanout operator keygen --name YOU, or add ' +
+      'one with ssh-add.',
   );
 }
 

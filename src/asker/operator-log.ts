@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type AuditFields, type AuditHead, AuditLog } from '../identity/audit.ts';
-import { KnownHeads } from '../identity/known-heads.ts';
+import { type AuditFields, AuditLog } from '../identity/audit.ts';
+import { KnownHeads, type NodeHead } from '../identity/known-heads.ts';
 import { quote } from '../identity/owned-file.ts';
 import { withProcessLock } from '../identity/process-lock.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -18,7 +18,7 @@ export function operatorLogPath(): string {
  */
 export async function addToOperatorLog(
   records: readonly AuditFields[],
-  shown?: { readonly environment: string; readonly heads: ReadonlyMap<string, AuditHead> },
+  shown?: { readonly environment: string; readonly heads: ReadonlyMap<string, NodeHead> },
 ): Promise<void> {
   const path = operatorLogPath();
   try {

@@ -1,5 +1,5 @@
 import type { AuditFields, AuditHead } from '../identity/audit.ts';
-import { type KnownHeads, lostSince } from '../identity/known-heads.ts';
+import { type KnownHeads, lostSince, type NodeHead } from '../identity/known-heads.ts';
 import type { NodeFrame } from '../identity/sealed.ts';
 import { toHex } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -40,8 +40,8 @@ export class RunAudit {
   private readonly facts: RunFacts;
   /** As they were before anything was sent: what runs now comes after them in every honest log. */
   private readonly before: KnownHeads | undefined;
-  private readonly ends = new Map<string, { output: string; head: AuditHead | null }>();
-  private readonly shown = new Map<string, AuditHead>();
+  private readonly ends = new Map<string, { output: string; key: string; head: AuditHead | null }>();
+  private readonly shown = new Map<string, NodeHead>();
   private readonly told = new Map<string, Target['state']>();
   private pending: AuditFields[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -73,11 +73,14 @@ export class RunAudit {
     return this.trouble;
   }
 
-  /** A node has ended, under its signature. What is wrong with its audit log, '' when nothing is known to be. */
-  ended(node: string, { outputHash, auditHead: head }: End): string {
-    this.ends.set(node, { output: toHex(outputHash), head });
-    if (head !== null) this.shown.set(node, head);
-    return lostSince(this.before?.get(this.facts.environment, node), head);
+  /**
+   * A node has ended, under the signature of the key with this fingerprint. What is wrong with its audit log, '' when
+   * nothing is known to be.
+   */
+  ended(node: string, key: string, { outputHash, auditHead: head }: End): string {
+    this.ends.set(node, { output: toHex(outputHash), key, head });
+    if (head !== null) this.shown.set(node, { key, head });
+    return lostSince(this.before?.get(this.facts.environment, node, key), head);
   }
 
   /** Something has happened in the run; `state` is after it. */
@@ -132,7 +135,7 @@ export class RunAudit {
       ...(cause === undefined ? {} : { code, signal, cause }),
       stdoutBytes,
       stderrBytes,
-      ...(end === undefined ? {} : { output: end.output }),
+      ...(end === undefined ? {} : { output: end.output, nodeKey: end.key }),
       ...(end === undefined || end.head === null ? {} : { head: { ...end.head } }),
       ...(auditProblem === '' ? {} : { auditProblem }),
     };

@@ -39,8 +39,13 @@ export interface RunSessionOptions {
   readonly onEvent: (state: RunState, event: RunEvent, data?: Uint8Array) => boolean;
   /** Calls back when the reader has caught up. */
   readonly onReaderReady: (listener: () => void) => void;
-  /** A node has ended, under its signature. Tells what is wrong with its audit log, '' when nothing. */
-  readonly onSignedEnd?: ((node: string, end: Extract<NodeFrame, { kind: 'end' }>) => string) | undefined;
+  /**
+   * A node has ended, under the signature of the node key with this fingerprint. Tells what is wrong with its audit log, ''
+   * when nothing.
+   */
+  readonly onSignedEnd?:
+    | ((node: string, key: string, end: Extract<NodeFrame, { kind: 'end' }>) => string)
+    | undefined;
   /** The rollout is somewhere else now. */
   readonly onPhase?: ((phase: RolloutPhase) => void) | undefined;
 }
@@ -194,7 +199,7 @@ export class RunSession {
         break;
       case 'end': {
         const { code, signal, cause, limit, durationMs, stdoutBytes, stderrBytes } = frame;
-        const auditProblem = this.options.onSignedEnd?.(node, frame) ?? '';
+        const auditProblem = this.options.onSignedEnd?.(node, this.answers.keyOf(node), frame) ?? '';
         const facts = { code, signal, cause, durationMs, stdoutBytes, stderrBytes };
         this.apply({
           kind: 'ended',

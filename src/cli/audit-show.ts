@@ -102,7 +102,19 @@ function detailOf(fields: CheckedRecord['fields']): string {
   const argv = listOf(fields.argv);
   if (argv.length > 0) add('', commandText(argv));
   if (fields.count !== undefined) add('', `on ${textOf(fields.count)} nodes`);
-  for (const name of ['selector', 'state', 'exit', 'rule', 'code', 'signal', 'cause', 'reason']) {
+  for (const name of [
+    'selector',
+    'query',
+    'handler',
+    'outcome',
+    'state',
+    'exit',
+    'rule',
+    'code',
+    'signal',
+    'cause',
+    'reason',
+  ]) {
     add(name, fields[name]);
   }
   for (const name of ['auditProblem', 'approvedBy', 'leftOut', 'counts', 'after', 'dropped', 'saved']) {

@@ -54,7 +54,7 @@ export async function cross(logs: readonly string[], options: { readonly log?: s
     const who = node === '' ? file : node;
     for (const what of differences) differs(`${who}: ${what}`);
     const parts = [`${agreeing} agree`, `${differences.length} differ`, `${others} of other operators`];
-    if (notes.length > 0) parts.push(`${notes.length} too old to compare`);
+    if (notes.length > 0) parts.push(`${notes.length} cannot be compared`);
     say('stdout', `${who}: ${parts.join(', ')}`);
   }
   return code;

@@ -40,8 +40,8 @@ Exit status: 0 all hold, 7 one does not.`,
     audit,
     'cross',
     "compare your log with nodes' logs",
-    `Compares your log with copies of nodes' logs, run by run: runs that only one of them has, commands, exit codes,
-byte counts and output hashes that differ, and records that the node once had and has no more.
+    `Compares your log with copies of nodes' logs, run by run: runs that only one of them has, commands, verdicts, rules,
+exit codes, byte counts and output hashes that differ, and records that the node once had and has no more.
 Exit status: 0 all agree, 7 something differs.`,
   )
     .argument('<log...>', 'FILE, or NAME=FILE when the log does not say whose it is')
@@ -52,7 +52,7 @@ Exit status: 0 all agree, 7 something differs.`,
     'accept',
     'accept that the log of a node begins anew',
     `Forgets how far the audit log of a node had come, after it was replaced on purpose. Until then every run there
-says that it was rewritten or lost.`,
+says that it was rewritten or lost. A node with a new key needs "known-nodes forget" alone.`,
   )
     .argument('<node>', 'its name')
     .option('--env <name>', "its environment (default: the agent's)")

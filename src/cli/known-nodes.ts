@@ -1,3 +1,4 @@
+import { loadKnownHeads, withOperatorLog } from '../asker/operator-log.ts';
 import { configPath } from '../asker/paths.ts';
 import { escapeName, type KnownNode, KnownNodes } from '../identity/known-nodes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -21,8 +22,8 @@ export async function listKnownNodes(options: { format: string }): Promise<numbe
 }
 
 /**
- * `fanout known-nodes forget`: ends the pins of nodes, so that the key which each shows next is taken. Throws FanoutError
- * NO_MATCH when none of them is known.
+ * `fanout known-nodes forget`: ends the pins of nodes, so that the key which each shows next is taken, and with them how far
+ * their audit logs had come. Throws FanoutError NO_MATCH when none of them is known.
  */
 export async function forgetKnownNodes(
   names: readonly string[],
@@ -31,11 +32,16 @@ export async function forgetKnownNodes(
   const known = KnownNodes.inspect(configPath('known_nodes'));
   const gone: KnownNode[] = [];
   const missing: string[] = [];
-  for (const name of new Set(names)) {
-    const pins = known.forget(name, options.env);
-    gone.push(...pins);
-    if (pins.length === 0) missing.push(name);
-  }
+  await withOperatorLog(() => {
+    // Read before anything is forgotten: when it is broken, the same command does it all once it is mended.
+    const heads = loadKnownHeads();
+    for (const name of new Set(names)) {
+      const pins = known.forget(name, options.env);
+      gone.push(...pins);
+      if (pins.length === 0) missing.push(name);
+      for (const { node, environment } of pins) heads.accept(environment, node);
+    }
+  });
   if (options.format === 'json') process.stdout.write(`${safeJson({ forgotten: gone, missing })}\n`);
   else for (const pin of gone) process.stdout.write(`forgotten: ${shown(pin).join(' ')}\n`);
   if (missing.length === 0) return 0;

@@ -11,16 +11,28 @@ const FILE_BYTES_MAX = 32 * 1024 * 1024;
 /** Lines that say nothing any more before the file is written anew. */
 const STALE_LINES_MAX = 5000;
 const HASH = /^[0-9a-f]{64}$/;
+const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
+/** Stands for the key in lines from before there was one: whichever key the node shows next. */
+const ANY_KEY = '';
 
 const code = 'INTEGRITY' as const;
 
+/** Where the log of a node stood, and the fingerprint of the node key under which it said so. */
+export interface NodeHead {
+  readonly key: string;
+  readonly head: AuditHead;
+}
+
 /**
- * Where the audit logs of nodes stood when they answered last: lines `NODE ENVIRONMENT NUMBER HASH`, of which the last
- * of a node holds. Names are written as in known_nodes. Number 0 stands for an operator who accepted a new log.
+ * Where the audit logs of nodes stood when they answered last: lines `NODE ENVIRONMENT NUMBER HASH FINGERPRINT`, of which
+ * the last of a node and its key holds. A head counts for the key that signed it alone: a machine that was set up anew has
+ * another key, and its log begins anew. Names are written as in known_nodes. Number 0, without a fingerprint, ends all heads
+ * of a node.
  */
 export class KnownHeads {
   private readonly path: string;
-  private readonly heads = new Map<string, AuditHead>();
+  /** By node and environment, then by key. */
+  private readonly heads = new Map<string, Map<string, AuditHead>>();
   private lines = 0;
 
   private constructor(path: string) {
@@ -33,46 +45,57 @@ export class KnownHeads {
     return new KnownHeads(path);
   }
 
-  /** Undefined for a node that was never heard, or whose new log was accepted. */
-  get(environment: string, node: string): AuditHead | undefined {
-    const head = this.heads.get(keyOf(environment, node));
-    return head?.seq === 0 ? undefined : head;
+  /** `key` is the fingerprint of the node's key. Undefined when it was never heard, or its new log was accepted. */
+  get(environment: string, node: string, key: string): AuditHead | undefined {
+    const known = this.heads.get(keyOf(environment, node));
+    return known?.get(key) ?? known?.get(ANY_KEY);
   }
 
-  /** Nodes whose head is kept, of all environments. */
+  /** Heads that are kept, of all environments and keys. */
   get size(): number {
-    return [...this.heads.values()].filter(({ seq }) => seq > 0).length;
+    return [...this.heads.values()].reduce((sum, known) => sum + known.size, 0);
   }
 
   /** Keeps heads that are newer than those that are kept. Call it while no other process does. */
-  remember(environment: string, heads: ReadonlyMap<string, AuditHead>): void {
+  remember(environment: string, heads: ReadonlyMap<string, NodeHead>): void {
     const added: string[] = [];
-    for (const [node, head] of heads) {
-      const key = keyOf(environment, node);
-      if (head.seq <= (this.heads.get(key)?.seq ?? 0)) continue;
-      this.heads.set(key, head);
-      added.push(lineOf(key, head));
+    for (const [node, { key, head }] of heads) {
+      const name = keyOf(environment, node);
+      const known = this.heads.get(name);
+      const before = known?.get(key) ?? known?.get(ANY_KEY);
+      const isNewer = head.seq > (before?.seq ?? 0);
+      // A line from before there were keys is this key's from now on, whatever it shows.
+      if (!isNewer && known?.has(ANY_KEY) !== true) continue;
+      const kept = isNewer || before === undefined ? head : before;
+      this.set(name, key, kept);
+      added.push(lineOf(name, key, kept));
     }
     this.write(added);
   }
 
-  /** Forgets the head of a node, whose log may begin anew. False when none was kept. */
+  /** Forgets all heads of a node, whose log may begin anew. False when none was kept. */
   accept(environment: string, node: string): boolean {
-    const key = keyOf(environment, node);
-    if ((this.heads.get(key)?.seq ?? 0) === 0) return false;
-    const head = { seq: 0, hash: '0'.repeat(64) };
-    this.heads.set(key, head);
-    this.write([lineOf(key, head)]);
+    const name = keyOf(environment, node);
+    if (!this.heads.delete(name)) return false;
+    this.write([lineOf(name, ANY_KEY, { seq: 0, hash: '0'.repeat(64) })]);
     return true;
+  }
+
+  private set(name: string, key: string, head: AuditHead): void {
+    const known = this.heads.get(name) ?? new Map<string, AuditHead>();
+    if (key !== ANY_KEY) known.delete(ANY_KEY);
+    this.heads.set(name, known.set(key, head));
   }
 
   private write(added: readonly string[]): void {
     if (added.length === 0) return;
     this.lines += added.length;
-    if (this.lines > STALE_LINES_MAX && this.lines > 2 * this.heads.size) {
-      const all = [...this.heads].map(([key, head]) => lineOf(key, head)).join('');
-      writeSecretFile(this.path, Buffer.from(all), { overwrite: true });
-      this.lines = this.heads.size;
+    if (this.lines > STALE_LINES_MAX && this.lines > 2 * this.size) {
+      const all = [...this.heads].flatMap(([name, known]) =>
+        [...known].map(([key, head]) => lineOf(name, key, head)),
+      );
+      writeSecretFile(this.path, Buffer.from(all.join('')), { overwrite: true });
+      this.lines = all.length;
       return;
     }
     const { O_WRONLY, O_APPEND, O_CREAT } = constants;
@@ -108,13 +131,16 @@ export class KnownHeads {
   }
 
   private add(line: string): void {
-    const [node = '', environment = '', number = '', hash = '', ...more] = line.split(' ');
+    const [node = '', environment = '', number = '', hash = '', key = ANY_KEY, ...more] = line.split(' ');
     const seq = Number(number);
     const isWhole = more.length === 0 && isEscapedName(node) && isEscapedName(environment);
-    if (!isWhole || !/^\d{1,16}$/.test(number) || !Number.isSafeInteger(seq) || !HASH.test(hash)) {
-      throw this.broken(this.lines, 'expected NODE ENVIRONMENT NUMBER HASH');
+    const isKey = key === ANY_KEY || FINGERPRINT.test(key);
+    const isSeq = /^\d{1,16}$/.test(number) && Number.isSafeInteger(seq);
+    if (!isWhole || !isKey || !isSeq || !HASH.test(hash)) {
+      throw this.broken(this.lines, 'expected NODE ENVIRONMENT NUMBER HASH FINGERPRINT');
     }
-    this.heads.set(`${node} ${environment}`, { seq, hash });
+    if (seq === 0) this.heads.delete(`${node} ${environment}`);
+    else this.set(`${node} ${environment}`, key, { seq, hash });
   }
 
   private broken(line: number, what: string): FanoutError {
@@ -140,6 +166,6 @@ function keyOf(environment: string, node: string): string {
   return `${escapeName(node)} ${escapeName(environment)}`;
 }
 
-function lineOf(key: string, { seq, hash }: AuditHead): string {
-  return `${key} ${seq} ${hash}\n`;
+function lineOf(name: string, key: string, { seq, hash }: AuditHead): string {
+  return key === ANY_KEY ? `${name} ${seq} ${hash}\n` : `${name} ${seq} ${hash} ${key}\n`;
 }

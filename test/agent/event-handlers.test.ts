@@ -13,12 +13,14 @@ let handlers: EventHandlers;
 let log: string[];
 let counted: string[];
 let answers: string[];
+let recorded: string[];
 
 beforeEach(() => {
   dir = temporaryFolder();
   log = [];
   counted = [];
   answers = [];
+  recorded = [];
 });
 afterEach(async () => {
   await handlers.stop();
@@ -33,6 +35,13 @@ function start(lines: readonly string[], changes: Partial<EventHandlersParts> = 
     timeoutMs: 20_000,
     self: () => ({ name: 'web1', tags: new Map([['role', 'web']]) }),
     mayAnswer: () => true,
+    records: {
+      begin: (query) => {
+        recorded.push(`begin ${query.name}`);
+        return ({ code, cause }) => void recorded.push(`end ${query.name} ${cause} ${code}`);
+      },
+      refused: (query, handler, reason) => void recorded.push(`refused ${query.name} ${handler}: ${reason}`),
+    },
     respond: (query, payload) => {
       if (payload.length > 1000)
         throw new DecodeError('response-size', 'response exceeds limit of 1024 bytes');
@@ -103,6 +112,17 @@ test('the answer to a query is what its script writes, and that it failed is sil
   await eventually('the answer', () => answers.length > 0);
   await eventually('the failure', () => log.some((line) => line.includes('exit status 1')));
   expect(answers).toEqual(['load:load now 7:99\n']);
+  expect([...recorded].sort()).toEqual(['begin bad', 'begin load', 'end bad exit 1', 'end load exit 0']);
+});
+
+test('a query that cannot be recorded starts nothing', async () => {
+  start([`query:load=touch ${dir}/ran; echo x`], {
+    records: { begin: () => undefined, refused: () => recorded.push('refused') },
+  });
+  handlers.event(query('load'));
+  await eventually('the refusal', () => counted.includes('handler-query-unrecorded'));
+  await handlers.stop();
+  expect([answers, readdirSync(dir), recorded]).toEqual([[], [], []]);
 });
 
 test('no output is no answer, and one that is too long is dropped with a line in the log', async () => {
@@ -122,6 +142,8 @@ test('a query that is not to be answered starts nothing', async () => {
   expect(log[0]).toContain("the query 'load' has a handler and is not answered");
   handlers.event(query('load'));
   expect(counted).toEqual(['handler-query-refused']);
+  const reason = 'this node answers it for nobody without a signature';
+  expect(recorded).toEqual([`refused load touch ${dir}/ran: ${reason}`]);
   await handlers.stop();
   expect(readdirSync(dir)).toEqual([]);
 });
@@ -133,6 +155,7 @@ test('an answer that comes after the deadline is not sent, and a query that wait
   await eventually('the line', () => log.some((line) => line.includes('response is past the deadline')));
   expect([answers, readdirSync(dir)]).toEqual([[], []]);
   expect(counted).toContain('handler-query-late');
+  expect(recorded).toEqual(['begin slow', 'end slow exit 0']);
 });
 
 test('events come to one script in their order, and another script does not wait', async () => {

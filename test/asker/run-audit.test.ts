@@ -44,9 +44,12 @@ function records(): CheckedRecord['fields'][] {
   return [...walkAuditChain(operatorLogPath())].map(({ fields }) => fields);
 }
 
+const KEY = `SHA256:${'k'.repeat(43)}`;
+const NEW_KEY = `SHA256:${'n'.repeat(43)}`;
+
 /** Runs on web1 alone, which ends with this head; gives what the operator is told about its log. */
-async function runOn(auditHead: { seq: number; hash: string } | null, facts = FACTS): Promise<string> {
-  const audit = await RunAudit.begin({ ...facts, targets: ['web1'] }, 'refuse');
+async function runOn(auditHead: { seq: number; hash: string } | null, key = KEY): Promise<string> {
+  const audit = await RunAudit.begin({ ...FACTS, targets: ['web1'] }, 'refuse');
   let run = startRun(['web1'], 30_000, 0);
   const apply = (event: RunEvent): void => {
     run = reduceRun(run, event, 1);
@@ -55,7 +58,7 @@ async function runOn(auditHead: { seq: number; hash: string } | null, facts = FA
   const accepted = { rule: 'r', program: '/bin/ps', sandbox: 'none', firstSeen: false, readOnly: true };
   apply({ kind: 'accepted', node: 'web1', ...accepted, limitMs: 1000 });
   apply({ kind: 'started', node: 'web1' });
-  const auditProblem = audit.ended('web1', endWith(auditHead));
+  const auditProblem = audit.ended('web1', key, endWith(auditHead));
   const { kind: _, outputHash: __, signature: ___, auditHead: ____, ...facts2 } = endWith(auditHead);
   apply({ kind: 'ended', node: 'web1', ...facts2, auditProblem });
   await audit.end(run, 5);
@@ -75,6 +78,15 @@ test('a node that shows an older head, another one, or none is told on, until th
   expect(loadKnownHeads().accept('test', 'web1')).toBe(true);
   expect(await runOn({ seq: 40, hash })).toBe('');
   expect(await runOn({ seq: 42, hash })).toBe('');
+});
+
+test('a node that was set up anew, with a key of its own, begins a log of its own', async () => {
+  const hash = 'a'.repeat(64);
+  expect(await runOn({ seq: 812, hash })).toBe('');
+  expect(await runOn({ seq: 2, hash }, NEW_KEY)).toBe('');
+  expect(await runOn({ seq: 2, hash: 'b'.repeat(64) }, NEW_KEY)).toContain('it had record 2, now 2');
+  const keys = records().filter(({ event }) => event === 'target');
+  expect(keys.map(({ nodeKey }) => nodeKey)).toEqual([KEY, NEW_KEY, NEW_KEY]);
 });
 
 test('targets with the longest and oddest names fit into the log, all of them', async () => {

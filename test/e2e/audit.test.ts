@@ -35,7 +35,7 @@ describe('the audit trail of operators and nodes', () => {
 
   beforeAll(async () => {
     await cluster.operator();
-    policy = cluster.addPolicy('open', RULES);
+    policy = cluster.addPolicy('open', `${RULES}queries: [{ name: load, from: any }]\n`);
     web1 = await cluster.start({ name: 'web1', policy });
     web2 = await cluster.start({ name: 'web2', policy, join: web1.gossip });
     await cluster.complete(2);
@@ -195,6 +195,32 @@ describe('the audit trail of operators and nodes', () => {
     expect((await cluster.fanout(['audit', 'accept', 'nobody'])).code).toBe(2);
   });
 
+  test('a node that was set up anew is refused for its new key, and once that is taken its log begins anew', async () => {
+    await stopProcess(web2.child, 'SIGINT');
+    const kept = recordsOf(join(web2.dataDir, 'audit.jsonl')).length;
+    expect(kept).toBeGreaterThan(2);
+    rmSync(web2.dataDir, { recursive: true });
+    web2 = await cluster.start({ name: 'web2', policy, join: web1.gossip });
+    await seen('web2');
+    const refused = await cluster.fanout(['echo new', '--node', 'web2']);
+    expect([refused.code, refused.stdout]).toEqual([7, '']);
+    expect(refused.stderr).toContain('the key of "web2" has changed');
+    expect(recordsOf(join(web2.dataDir, 'audit.jsonl')).some(({ event }) => event === 'start')).toBe(false);
+    const heads = state('node_heads');
+    writeFileSync(heads, `old1 test 5 ${'a'.repeat(64)}\n`, { flag: 'a' });
+    expect((await cluster.fanout(['known-nodes', 'forget', 'web2'])).code).toBe(0);
+    expect(readFileSync(heads, 'utf8')).toMatch(/old1 test 5 a{64}\nweb2 test 0 0{64}\n$/);
+    const run = await cluster.fanout(['echo new', '--node', 'web2']);
+    expect([run.code, run.stdout]).toEqual([0, 'web2: new\n']);
+    expect(run.stderr).not.toContain('rewritten');
+    const nodeKey = /node key:\s+(\S+)/.exec(web2.log())?.[1];
+    expect(readFileSync(heads, 'utf8').trimEnd().split('\n').at(-1)).toMatch(
+      /^web2 test \d+ [0-9a-f]{64} \S+$/,
+    );
+    expect(readFileSync(heads, 'utf8').trimEnd().split(' ').at(-1)).toBe(nodeKey);
+    expect((await cluster.fanout(['echo more', '--node', 'web2'])).code).toBe(0);
+  });
+
   test('nothing is sent when it cannot be recorded, unless the operator only wants to be warned', async () => {
     const path = state('audit.log');
     chmodSync(path, 0o666);
@@ -240,7 +266,8 @@ describe('the audit trail of operators and nodes', () => {
       expect(spawnSync('mount', options).status, 'a tmpfs can be mounted').toBe(0);
       const full: AgentProcess[] = [];
       try {
-        const args = ['--data-dir', dataDir];
+        const args = ['--data-dir', dataDir, '--event-handler', 'query:load=echo answered'];
+        const asks = ['query', '--node', 'full1', '--timeout', '2s', 'load', 'x'.repeat(300)];
         full.push(await cluster.start({ name: 'full1', policy, join: web1.gossip, args }));
         await seen('full1');
         expect((await cluster.fanout(['echo first', '--node', 'full1'])).code).toBe(0);
@@ -254,7 +281,11 @@ describe('the audit trail of operators and nodes', () => {
         });
         expect(refused.stderr).toMatch(/full1 could not start it: its audit log cannot be written/);
         expect([refused.code, refused.stdout]).toEqual([4, '']);
+        const isSilent = async (): Promise<boolean> =>
+          !(await cluster.fanout(asks)).stdout.includes('answered');
+        await eventually('silence about a query that cannot be recorded', isSilent);
         rmSync(filler);
+        await eventually('an answer again', async () => !(await isSilent()));
         expect((await cluster.fanout(['echo third', '--node', 'full1'])).stdout).toBe('full1: third\n');
         expect((await cluster.fanout(['audit', 'verify', '--data-dir', dataDir])).code).toBe(0);
         await stopProcess(full[0]!.child, 'SIGINT');

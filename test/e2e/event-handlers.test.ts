@@ -67,6 +67,37 @@ test('lines come from a configuration file too, and SIGHUP puts others in their 
   expect(ran()).toBe('a\n');
 });
 
+test('a query that nobody signed is in the audit log: what ran and how it ended, and what was refused', async () => {
+  await cluster.operator();
+  const policy = cluster.addPolicy(
+    'named',
+    '  - { id: none, effect: deny, programs: [sh] }\nqueries: [{ name: load, from: any }]\n',
+  );
+  const args = ['--event-handler', 'query:load=echo ran; exit 3', '--event-handler', 'query:other=echo ran'];
+  const { dataDir } = await cluster.start({ name: 'a', policy, args });
+  for (const name of ['load', 'other', 'unknown']) {
+    const asked = await cluster.fanout(['query', name, 'what', '--timeout', '1s']);
+    expect([asked.code, asked.stdout]).toEqual([0, expect.not.stringContaining('ran')]);
+  }
+  const log = `${dataDir}/audit.jsonl`;
+  const records = await eventually('its end', () => {
+    const lines = readFileSync(log, 'utf8').trim().split('\n');
+    const all = lines
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    return all.some(({ event }) => event === 'unsigned-query-end') && all.length === 3 ? all : undefined;
+  });
+  const load = { query: 'load', handler: 'echo ran; exit 3', node: 'a' };
+  expect(records).toMatchObject([
+    { event: 'unsigned-query', ...load, rule: 'query:load', from: 'a', payload: 'what' },
+    { event: 'unsigned-query-end', ...load, cause: 'exit', code: 3, request: records[0]?.request },
+    { event: 'unsigned-query-refused', query: 'other', handler: 'echo ran', reason: expect.any(String) },
+  ]);
+  const shown = await cluster.fanout(['audit', 'show', log]);
+  expect(shown.stdout).toMatch(/unsigned-query-end .* query load {2}handler echo ran; exit 3 {2}code 3/);
+  expect((await cluster.fanout(['audit', 'verify', log])).code).toBe(0);
+});
+
 describe.skipIf(!HAS_SERF)('a query of the real Serf', () => {
   test('is answered where the policy names it, or without a policy where that was asked for', async () => {
     await cluster.operator();

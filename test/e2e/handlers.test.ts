@@ -269,6 +269,32 @@ describe.skipIf(!IS_ROOT)('handlers of the nodes', () => {
     },
   );
 
+  test('a query that nobody signed is in the audit log, with the parameters that came and how it ended', async () => {
+    const ask = (name: string, payload: string): Promise<Result> =>
+      fanout('query', '--node', 'with1', '--timeout', '5s', name, payload);
+    const asked = await Promise.all([
+      ask('shown', 'text=audited'),
+      ask('shown', 'text=\u0007'),
+      ask('signed', 'x'),
+    ]);
+    expect(asked.map(({ stdout }) => stdout.includes('audited'))).toEqual([true, false, false]);
+    const lines = readFileSync(join(with1.dataDir, 'audit.jsonl'), 'utf8').trim().split('\n');
+    const records = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const begun = records.find(({ payload }) => payload === 'text=audited');
+    const about = { query: 'shown', handler: 'show', node: 'with1' };
+    expect(begun).toMatchObject({ event: 'unsigned-query', ...about, rule: 'query:shown', from: 'with1' });
+    expect(begun?.policy).toMatch(/^[0-9a-f]{64}$/);
+    const ended = records.filter(({ request }) => request === begun?.request).at(-1);
+    expect(ended).toMatchObject({ event: 'unsigned-query-end', ...about, code: 0, cause: 'exit' });
+    const refused = (query: string) =>
+      records.filter((record) => record.event === 'unsigned-query-refused' && record.query === query).at(-1);
+    expect(refused('shown')).toMatchObject({ handler: 'show', payload: 'text=\u0007' });
+    expect(refused('signed')).toMatchObject({
+      handler: 'signed',
+      reason: expect.stringContaining('signed questions'),
+    });
+  });
+
   test('SIGHUP reads the folder again, and a bad one leaves the old handlers in force', async () => {
     add('late', 'command: [echo, late]\n');
     writeFileSync(join(dir, 'late', 'handler.yaml'), 'name: late\n');

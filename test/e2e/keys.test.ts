@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createOperatorKey } from '../../src/identity/operator-key.ts';
@@ -286,6 +286,75 @@ test.skipIf(!HAS_SSH_AGENT)(
     expect(locked).toMatchObject({ code: 2, stderr: expect.stringContaining(`ssh-keygen -p -f ${file}`) });
   },
 );
+
+describe('a change of the keys of the cluster', () => {
+  const next = Buffer.alloc(32, 9).toString('base64');
+  /** Somebody whose only keys are those that a test puts there. */
+  const person = (name: string): { env: NodeJS.ProcessEnv; key: string } => {
+    const home = join(cluster.dir, name);
+    const config = join(home, '.config');
+    mkdirSync(join(config, 'fanout'), { recursive: true, mode: 0o700 });
+    const env = { HOME: home, XDG_CONFIG_HOME: config, SSH_AUTH_SOCK: '' };
+    return { env, key: join(config, 'fanout', 'operator.key') };
+  };
+  const rings = async (): Promise<string> => (await detached(['keys', '--list'])).stdout;
+
+  test('goes on unsigned where there is no key, says so, and a node with a policy refuses it', async () => {
+    const run = await detached(['keys', '--install', next], person('nobody').env);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain('the change was not signed: there is no operator key');
+    expect(run.stdout).toContain('an operator has to sign it');
+    expect(await rings()).not.toContain(next);
+  });
+
+  test('is not sent when there is a key that cannot be used, and the way out is told', async () => {
+    const open = person('open');
+    copyFileSync(operatorKey, open.key);
+    chmodSync(open.key, 0o644);
+    const broken = person('broken');
+    writeFileSync(broken.key, 'no key\n', { mode: 0o600 });
+    const folder = person('folder');
+    mkdirSync(folder.key, { mode: 0o700 });
+    const sealed = person('sealed');
+    createOperatorKey(sealed.key, 'alice', PASSPHRASE);
+    const named = { env: { ...person('named').env, FANOUT_IDENTITY: join(cluster.dir, 'gone.key') } };
+    const settings = person('settings');
+    writeFileSync(join(settings.key, '..', 'config.yaml'), 'identity: 7\n', { mode: 0o600 });
+    const cases: [NodeJS.ProcessEnv, string, string][] = [
+      [open.env, 'operator.key', 'chmod '],
+      [broken.env, 'operator.key', 'fanout operator keygen'],
+      [folder.env, 'operator.key', ''],
+      [sealed.env, 'has a passphrase, and there is no terminal', '-i FILE.pub'],
+      [named.env, 'there is no operator key', 'fanout operator keygen'],
+      [settings.env, 'config.yaml', ''],
+      [{ ...person('socket').env, SSH_AUTH_SOCK: join(cluster.dir, 'no.sock') }, 'SSH_AUTH_SOCK', ''],
+    ];
+    for (const [env, what, wayOut] of cases) {
+      const run = await detached(['keys', '--install', next], env);
+      expect([run.code, run.stdout], run.stderr).toEqual([2, '']);
+      expect(run.stderr).toContain(what);
+      expect(run.stderr).toContain(wayOut);
+      expect(run.stderr).not.toContain('bug in fanout');
+    }
+    expect(await rings()).not.toContain(next);
+  });
+
+  test.skipIf(!HAS_TMUX)('is not sent after three wrong passphrases', { timeout: 180_000 }, async () => {
+    const { env, key } = person('wrong');
+    createOperatorKey(key, 'alice', PASSPHRASE);
+    const line = `${process.execPath} ${FANOUT} keys --install ${next}; echo "exit=$?"`;
+    const screen = new Tmux(line, { ...cluster.env, ...env, FANOUT_RPC_ADDR: web1.control }, 120);
+    onTestFinished(() => screen.stop());
+    for (const turn of [1, 2, 3]) {
+      await screen.shows(new RegExp(`(passphrase of \\S+:[\\s\\S]*){${turn}}$`));
+      screen.type('a wrong one');
+      screen.press('Enter');
+    }
+    await screen.shows('three times a wrong passphrase');
+    await screen.shows('exit=2');
+    expect(await rings()).not.toContain(next);
+  });
+});
 
 describe('known nodes', () => {
   const lastLine = (text: string): string => text.trimEnd().split('\n').at(-1) ?? '';

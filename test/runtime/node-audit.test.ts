@@ -62,3 +62,65 @@ test('a clock that goes back neither opens the flood gates nor shuts them for go
   audit.refusal(ALICE, { event: 'denied' });
   expect(records().slice(20)).toMatchObject([{ event: 'denied', leftOut: 2 }]);
 });
+
+const LOAD = { handler: 'load', outcome: 'run' } as const;
+
+/** A log that can be made to fail, and what the people of the node were told. */
+function failing(onFailure: 'refuse' | 'run') {
+  const path = join(scratchFolder(), 'audit.jsonl');
+  const state = { now: 1_800_000_000_000, isFull: false, tries: 0 };
+  const unixMs = (): number => state.now;
+  const log = AuditLog.open(path, { unixMs });
+  const append = log.append.bind(log);
+  log.append = (...records) => {
+    state.tries++;
+    if (state.isFull) throw new Error('ENOSPC');
+    append(...records);
+  };
+  const told: string[] = [];
+  const audit = new NodeAudit({ log, onFailure, unixMs, warn: (text) => void told.push(text) });
+  const ask = () => audit.permitUnsigned(LOAD, { event: 'unsigned-query' });
+  return { audit, state, told, ask, records: () => [...walkAuditChain(path)] };
+}
+
+test('what nobody signed is refused while it cannot be recorded, and a flood does not try the disk each time', () => {
+  const { audit, state, told, ask, records } = failing('refuse');
+  expect(ask()).toBe('recorded');
+  state.isFull = true;
+  state.tries = 0;
+  for (let n = 0; n < 1000; n++) {
+    expect(ask()).toBe('refused');
+    audit.refusedUnsigned({ ...LOAD, outcome: 'refused' }, { event: 'unsigned-query-refused' });
+  }
+  expect([state.tries, told]).toEqual([1, ['ENOSPC']]);
+  state.now += 1000;
+  expect([ask(), state.tries]).toEqual(['refused', 2]);
+  // There is room again.
+  state.isFull = false;
+  expect(ask()).toBe('refused');
+  state.now += 1000;
+  expect([ask(), records().length]).toEqual(['recorded', 2]);
+});
+
+test('what would only be counted is refused as well once the log is known to fail', () => {
+  const { audit, state, ask } = failing('refuse');
+  for (let n = 0; n < 20; n++) expect(ask()).toBe('recorded');
+  expect(ask()).toBe('counted');
+  state.isFull = true;
+  expect(audit.permit({ event: 'start' })).toBe(false);
+  expect(ask()).toBe('refused');
+  state.now += 1000;
+  expect(ask()).toBe('refused');
+});
+
+test('with the other setting it runs unrecorded, and the people of the node are told once a second', () => {
+  const { state, told, ask } = failing('run');
+  state.isFull = true;
+  for (let n = 0; n < 1000; n++) expect(ask()).toBe('counted');
+  expect(told).toEqual([
+    'ENOSPC',
+    'the query is answered although it could not be recorded (--audit-on-failure run)',
+  ]);
+  state.now -= 3_600_000;
+  expect([ask(), told.length]).toEqual(['counted', 4]);
+});

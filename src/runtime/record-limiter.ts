@@ -1,28 +1,25 @@
-/** Refusals of one kind that are recorded at once, and then one in so much time. */
+/** Records of one kind that are written at once, and then one in so much time. */
 const BURST = 20;
 const REFILL_MS = 10_000;
-/** Kinds at a time: operators and reasons both come from the policy, so there are few. */
+/** Kinds at a time: operators, reasons and handlers all come from the owner of the node, so there are few. */
 const KINDS_MAX = 4096;
 
-/** Whose refusals, and for which reason. */
-export interface RefusalKind {
-  readonly operator: string;
-  readonly code: string;
-}
-
-interface Bucket {
-  readonly kind: RefusalKind;
+interface Bucket<Kind> {
+  readonly kind: Kind;
   tokens: number;
   filledAt: number;
   leftOut: number;
 }
 
-/** Keeps a flood of refused commands from filling the disk: so many are recorded, the rest is counted. */
-export class RefusalLimiter {
-  private readonly buckets = new Map<string, Bucket>();
+/**
+ * Keeps a flood of things that cost their sender nothing from filling the disk: of each kind so many are recorded, the rest
+ * is counted. A kind must hold nothing that a sender can choose.
+ */
+export class RecordLimiter<Kind extends Readonly<Record<string, string>>> {
+  private readonly buckets = new Map<string, Bucket<Kind>>();
 
   /** How many were left out before this one; undefined when this one is left out as well. */
-  admit(kind: RefusalKind, nowMs: number): number | undefined {
+  admit(kind: Kind, nowMs: number): number | undefined {
     const bucket = this.bucketOf(kind, nowMs);
     if (bucket.tokens < 1) {
       bucket.leftOut++;
@@ -32,8 +29,8 @@ export class RefusalLimiter {
   }
 
   /** Kinds of which some were left out and could be told now; with `all`, those that could not as well. */
-  due(nowMs: number, all = false): { readonly kind: RefusalKind; readonly leftOut: number }[] {
-    const told: { kind: RefusalKind; leftOut: number }[] = [];
+  due(nowMs: number, all = false): { readonly kind: Kind; readonly leftOut: number }[] {
+    const told: { kind: Kind; leftOut: number }[] = [];
     for (const [key, bucket] of this.buckets) {
       fill(bucket, nowMs);
       if (bucket.leftOut > 0 && (all || bucket.tokens >= 1)) {
@@ -45,8 +42,8 @@ export class RefusalLimiter {
     return told;
   }
 
-  private bucketOf(kind: RefusalKind, nowMs: number): Bucket {
-    const key = JSON.stringify([kind.operator, kind.code]);
+  private bucketOf(kind: Kind, nowMs: number): Bucket<Kind> {
+    const key = JSON.stringify(kind);
     const known = this.buckets.get(key);
     if (known !== undefined) {
       fill(known, nowMs);
@@ -59,7 +56,7 @@ export class RefusalLimiter {
   }
 }
 
-function fill(bucket: Bucket, nowMs: number): void {
+function fill(bucket: Bucket<unknown>, nowMs: number): void {
   // A clock that went back must not stop the refill for as long as it went.
   const gained = Math.floor(Math.max(0, nowMs - bucket.filledAt) / REFILL_MS);
   if (nowMs < bucket.filledAt) bucket.filledAt = nowMs;
@@ -68,7 +65,7 @@ function fill(bucket: Bucket, nowMs: number): void {
   bucket.filledAt += gained * REFILL_MS;
 }
 
-function take(bucket: Bucket): number {
+function take(bucket: Bucket<unknown>): number {
   const { leftOut } = bucket;
   bucket.tokens = Math.max(0, bucket.tokens - 1);
   bucket.leftOut = 0;
