@@ -81,6 +81,11 @@ const COMMANDS: Readonly<Record<string, Readonly<Record<string, GoFlag>>>> = {
   version: {},
 };
 
+/** The flags of one of Serf's commands, by name; undefined for what is no command of Serf's. */
+export function serfFlagsOf(command: string): Readonly<Record<string, GoFlag>> | undefined {
+  return Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
+}
+
 /** Those that take arguments beside their flags. */
 const WITH_ARGUMENTS = new Set(['query', 'event', 'join', 'force-leave', 'rtt']);
 
@@ -91,7 +96,7 @@ const FALSE = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False']);
 /** The arguments of fanout with Serf's flags in our form. What cannot be one is left as it is, for whoever reads it next. */
 export function normaliseGoFlags(argv: readonly string[]): string[] {
   const [command = '', ...words] = argv;
-  const flags = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
+  const flags = serfFlagsOf(command);
   if (flags === undefined) return [...argv];
   const known = new Map<string, GoFlag>(Object.entries({ ...flags, ...HELP }));
   const out = [command];

@@ -1,8 +1,9 @@
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestCluster } from '../support/cluster.ts';
-import { eventually, FANOUT, freePort, type Result, runProgram } from '../support/processes.ts';
+import { eventually, FANOUT, freePort, type Result, runProgram, stopProcess } from '../support/processes.ts';
 import { HAS_SERF, RealSerf } from '../support/real-serf.ts';
 
 const NODE = 'node1';
@@ -207,6 +208,52 @@ describe.skipIf(!HAS_SERF)('our command line gets from either agent what the rea
     const [theirs, ours] = [await pair.serf('', 'version'), await pair.cluster.fanout(['version'])];
     expect(ours.stdout.split('\n').slice(1)).toEqual(theirs.stdout.split('\n').slice(1));
     expect(ours.code).toBe(theirs.code);
+  });
+});
+
+describe.skipIf(!HAS_SERF)('what ends or goes on', () => {
+  const pair = new Pair();
+  beforeAll(() => pair.start());
+  afterAll(() => pair.stop());
+
+  /** Go prints the fields of a map in any order. */
+  const USER_EVENT = [
+    '\tEvent: "user"\n',
+    '\tName: "deploy"\n',
+    '\tPayload: []byte{0x76, 0x31}\n',
+    '\tLTime: ',
+  ];
+
+  /** What a monitor has said when a user event has come by, then it is stopped. */
+  async function monitored(rpc: string): Promise<string> {
+    const child = spawn('serf', ['monitor', '-rpc-addr', rpc, '-log-level', 'debug']);
+    let said = '';
+    child.stdout.on('data', (chunk) => {
+      said += String(chunk);
+    });
+    try {
+      await eventually('the log', () => /^\d{4}.* \[INFO\] /m.test(said));
+      await pair.serf(rpc, 'event', 'deploy', 'v1');
+      await eventually(`the event in:\n${said}`, () => said.includes('"deploy"'));
+      return said;
+    } finally {
+      await stopProcess(child, 'SIGKILL');
+    }
+  }
+
+  test('serf monitor shows log and events of either agent', async () => {
+    for (const rpc of [pair.real.rpc, pair.rpc]) {
+      const real = await monitored(rpc);
+      for (const line of USER_EVENT) expect(real).toContain(line);
+    }
+  });
+
+  test('leave ends either agent, and says the same', async () => {
+    const theirs = await pair.serf(pair.real.rpc, 'leave');
+    const ours = await pair.serf(pair.rpc, 'leave');
+    expect(ours).toEqual(theirs);
+    const [agent] = pair.cluster.agents;
+    await eventually('both to end', () => pair.real.child.exitCode === 0 && agent?.child.exitCode === 0);
   });
 });
 
