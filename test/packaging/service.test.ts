@@ -19,7 +19,7 @@ const HAS_SYSTEMD = hasOptional('systemd-analyze', 'the check of the unit by sys
 const unit = readFileSync(UNIT, 'utf8');
 
 /** The value of a key; the last one, as systemd reads it. */
-function valueOf(key: string): string {
+function settingOf(key: string): string {
   const found = [...unit.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].at(-1)?.[1];
   if (found === undefined) throw new Error(`the unit has no ${key}`);
   return found;
@@ -29,7 +29,7 @@ describe('the systemd unit', () => {
   const dir = temporaryFolder();
   afterAll(() => removeFolder(dir));
 
-  const [program = '', ...args] = valueOf('ExecStart').split(' ');
+  const [program = '', ...args] = settingOf('ExecStart').split(' ');
   const [folder = ''] = args.slice(args.indexOf('--config-dir') + 1);
 
   test.skipIf(!HAS_SYSTEMD)('is one of which systemd has nothing to say', async () => {
@@ -54,18 +54,18 @@ describe('the systemd unit', () => {
     expect(code).toBe(0);
     expect(stdout.match(/^# read: .*/gm)).toEqual([`# read: ${join(etc, 'agent.yaml')}`]);
     if (process.getuid?.() !== 0) return;
-    expect(stdout).toContain(`data_dir: /var/lib/${valueOf('StateDirectory')}/web1\n`);
-    expect(stdout).toContain(`rpc_addr: /run/${valueOf('RuntimeDirectory')}/agent.sock\n`);
+    expect(stdout).toContain(`data_dir: /var/lib/${settingOf('StateDirectory')}/web1\n`);
+    expect(stdout).toContain(`rpc_addr: /run/${settingOf('RuntimeDirectory')}/agent.sock\n`);
   });
 
   test('reloads and stops it in the way that the agent takes for that, with exit status 0', async () => {
-    const [, signal] = /^\/bin\/kill -(\w+) \$MAINPID$/.exec(valueOf('ExecReload')) ?? [];
+    const [, signal] = /^\/bin\/kill -(\w+) \$MAINPID$/.exec(settingOf('ExecReload')) ?? [];
     const cluster = new TestCluster();
     try {
       const { child, log } = await cluster.start({ name: 'one' });
       child.kill(`SIG${signal}` as NodeJS.Signals);
       await eventually('a reload', () => log().includes('configuration reloaded'));
-      await stopProcess(child, valueOf('KillSignal') as NodeJS.Signals);
+      await stopProcess(child, settingOf('KillSignal') as NodeJS.Signals);
       expect(child.exitCode).toBe(0);
       expect(log()).toContain('leaving the cluster');
     } finally {
@@ -74,12 +74,12 @@ describe('the systemd unit', () => {
   });
 
   test('takes nothing away that sandboxes and control groups need', () => {
-    expect(valueOf('Delegate')).toBe('yes');
+    expect(settingOf('Delegate')).toBe('yes');
     const keys = [...unit.matchAll(/^(\w+)=/gm)].map((match) => match[1]);
     const harmful = ['ProtectKernelTunables', 'ProtectKernelLogs', 'ProtectControlGroups', 'ProtectProc'];
     for (const key of [...harmful, 'ProcSubset', 'RestrictNamespaces', 'SystemCallFilter', 'PrivateUsers'])
       expect(keys).not.toContain(key);
     for (const needed of ['SETUID', 'SETGID', 'KILL', 'SYS_ADMIN', 'CHOWN'])
-      expect(valueOf('CapabilityBoundingSet')).not.toContain(`CAP_${needed}`);
+      expect(settingOf('CapabilityBoundingSet')).not.toContain(`CAP_${needed}`);
   });
 });
