@@ -3,9 +3,9 @@ FROM node:20-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY scripts scripts
+COPY scripts/build.mjs scripts/
 COPY src src
-RUN npm run build && npm run man
+RUN npm run build
 
 FROM node:20-bookworm-slim
 # bubblewrap: the sandbox of commands. procps, iproute2: what most policies allow first.
