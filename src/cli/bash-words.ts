@@ -28,8 +28,10 @@ export function bashWords(line: string, breaks: string): BashWords {
     } else if (character === '\\' && quote !== "'" && (quote === '' || /["\\$`]/.test(line[at + 1] ?? ''))) {
       word += line[++at] ?? '';
     } else {
+      // What begins with @ is a word of its own to readline, the @ included.
+      const keptNow = character === '@' ? word.length : word.length + 1;
+      if (quote === '' && breaks.includes(character)) kept = keptNow;
       word += character;
-      if (quote === '' && breaks.includes(character)) kept = word.length;
     }
   }
   words.push(word);

@@ -13,13 +13,13 @@ const ANSWER_MS = 1000;
  * shell and on its screen: characters that no shell reads as anything but themselves, and no flag of ours.
  */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
-const TAG_VALUE = /^[A-Za-z0-9_.:@/+-]{1,255}$/;
+const TAG_VALUE = /^[A-Za-z0-9_./][A-Za-z0-9_.:@/+-]{0,254}$/;
 /** Of what was typed before, it is repeated in every offer. */
 const PREFIX = /^[A-Za-z0-9._,@=!-]*$/;
 
 /**
- * `fanout complete SHELL -- WORDS`: prints what could stand in the place of the last word, a line each, for the scripts of
- * `fanout completion`. Says nothing when anything is wrong: there is nobody to read it.
+ * `fanout complete SHELL -- WORDS`: prints what could stand in the place of the last word, for the scripts of `fanout
+ * completion`: a line that says what it is, then a line each. Says nothing when anything is wrong: there is nobody to read it.
  */
 export async function complete(program: Command, shell: string, rest: readonly string[]): Promise<number> {
   // Whatever still waits then, such as for an agent that does not answer, is not worth waiting for.
@@ -28,14 +28,17 @@ export async function complete(program: Command, shell: string, rest: readonly s
     const { words, kept } = shell === 'bash' ? bashLine(rest) : { words: rest, kept: 0 };
     const word = words.at(-1) ?? '';
     const place = placeOf(program, words);
-    if (place.kind === 'files' || place.kind === 'directories') process.stdout.write(`:${place.kind}\n`);
+    if (place.kind === 'files' || place.kind === 'directories') {
+      process.stdout.write(`${place.kind}\n`);
+      return 0;
+    }
     if (!PREFIX.test(place.prefix)) return 0;
     const offers = await offersAt(place, word.slice(place.prefix.length));
     const lines = offers
       .map((offer) => ({ ...offer, word: place.prefix + offer.word }))
       .filter((offer) => offer.word.startsWith(word))
       .map((offer) => line(offer, shell, kept));
-    process.stdout.write(lines.join(''));
+    process.stdout.write(['words\n', ...lines].join(''));
   } catch {
     // No agent, a broken file, a word that commander does not know: then there is nothing to offer.
   }

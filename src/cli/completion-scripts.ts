@@ -1,44 +1,46 @@
 /**
  * The scripts hold no knowledge of fanout: at each Tab they hand what was typed to `fanout complete` and offer the lines
- * that it prints. Nothing of those lines is ever evaluated. A line that begins with a colon says that the shell itself
- * knows better: `:files` or `:directories`.
+ * that it prints. Nothing of those lines is ever evaluated. The first line says what they are: "words", or "files" and
+ * "directories", which the shell itself knows better.
  */
 
 /** Bash splits words where COMP_WORDBREAKS says so and tells no more of it, so it hands over the line itself. */
 const BASH = `_fanout() {
-  local line
+  local line kind=
   COMPREPLY=()
   while IFS= read -r line; do
-    case $line in
-      :files) compopt -o default ;;
-      :directories) compopt -o dirnames ;;
-      *=) compopt -o nospace; COMPREPLY+=("$line") ;;
-      *) COMPREPLY+=("$line") ;;
-    esac
+    if [[ -z $kind ]]; then kind=$line; else COMPREPLY+=("$line"); fi
   done < <(command fanout complete bash -- "$COMP_WORDBREAKS" "\${COMP_LINE:0:COMP_POINT}" 2>/dev/null </dev/null)
+  case $kind in
+    files) compopt -o default ;;
+    directories) compopt -o dirnames ;;
+    words) [[ \${COMPREPLY-} != *= ]] || compopt -o nospace ;;
+  esac
 }
 complete -F _fanout fanout
 `;
 
 const ZSH = `#compdef fanout
 _fanout() {
-  local line
+  local line kind=
   local -a open openshown closed closedshown rows
   for line in "\${(@f)$(command fanout complete zsh -- "\${(@Q)words[2,CURRENT-1]}" "\${(Q)PREFIX}" 2>/dev/null </dev/null)}"; do
-    case $line in
-      '') ;;
-      :files) _files; return ;;
-      :directories) _files -/; return ;;
-      *) if [[ \${line%%$'\\t'*} == *= ]]; then
-           open+=("\${line%%$'\\t'*}"); openshown+=("\${line/$'\\t'/  -- }")
-         else
-           closed+=("\${line%%$'\\t'*}"); closedshown+=("\${line/$'\\t'/  -- }")
-         fi ;;
-    esac
+    if [[ -z $kind ]]; then
+      kind=$line
+    elif [[ \${line%%$'\\t'*} == *= ]]; then
+      open+=("\${line%%$'\\t'*}"); openshown+=("\${line/$'\\t'/  -- }")
+    else
+      closed+=("\${line%%$'\\t'*}"); closedshown+=("\${line/$'\\t'/  -- }")
+    fi
   done
-  [[ "$closedshown" == *'  -- '* ]] && rows=(-l)
-  compadd -d openshown -S '' -a open
-  compadd $rows -d closedshown -a closed
+  case $kind in
+    files) _files ;;
+    directories) _files -/ ;;
+    words)
+      [[ "$closedshown" == *'  -- '* ]] && rows=(-l)
+      compadd -d openshown -S '' -a open
+      compadd $rows -d closedshown -a closed ;;
+  esac
 }
 if [[ $funcstack[1] == _fanout ]]; then _fanout "$@"; else compdef _fanout fanout; fi
 `;
@@ -49,12 +51,12 @@ const FISH = `function __fanout_complete
   set -l current (commandline -ct)
   set -l found (command fanout complete fish -- $words "$current" 2>/dev/null </dev/null)
   switch "$found[1]"
-    case ':files'
+    case files
       __fish_complete_path "$current"
-    case ':directories'
+    case directories
       __fish_complete_directories "$current"
-    case '*'
-      set -q found[1]; and printf '%s\\n' $found
+    case words
+      set -q found[2]; and printf '%s\\n' $found[2..-1]
   end
 end
 complete -c fanout -f -a '(__fanout_complete)'
