@@ -95,6 +95,11 @@ describe('the man pages', () => {
     for (const [name, text] of pages) expect(readFileSync(join(made, name), 'utf8')).toBe(text);
   });
 
+  test('are named in package.json, which npm does not take as a folder', () => {
+    const { man } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { man: string[] };
+    expect(man).toEqual([...pages.keys()].sort().map((name) => `dist/man/${name}`));
+  });
+
   test('show quotes, dashes and dots at the start of a line as they are', async () => {
     const { Command: Program } = await import('commander');
     const odd = `.TH is no macro here\n'tis -w \`x\` ~/a^b "c" \\fB\\n`;
