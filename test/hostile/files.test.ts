@@ -59,19 +59,7 @@ describe('what hostile nodes write into the files of the operator', () => {
     const outer = join(parent, 'inner');
     mkdirSync(outer);
     const folder = join(outer, 'out');
-    const args = [
-      '-o',
-      folder,
-      '-e',
-      folder,
-      '--tag',
-      'role=evil',
-      '--timeout',
-      '8s',
-      '--',
-      'echo',
-      'whose',
-    ];
+    const args = ['-o', folder, '-e', folder, '--tag', 'role=evil', '--timeout', '8s', '--', 'echo', 'whose'];
     const run = cluster.fanout(args);
     const [first] = rogues;
     const { body } = await first!.capture('echo', 'whose');

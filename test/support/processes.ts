@@ -75,10 +75,13 @@ export async function eventually<T>(
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   for (;;) {
+    const asked = Date.now();
     const found = await probe();
     if (found !== undefined && found !== false) return found;
     if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    // A probe that starts a program must not take the processor from what it waits for.
+    const pause = Math.max(50, 2 * (Date.now() - asked));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 
