@@ -1,4 +1,4 @@
-# An agent in a container: podman run --init --net host IMAGE --encrypt-file ... --join ... (README, "Install as a service").
+# An agent in a container; README, "Install as a service", says how to run it.
 FROM node:20-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
