@@ -55,6 +55,7 @@ const policies = async (): Promise<Define> => (await import('./define-policy.ts'
 const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
 
 const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
+const completion = async (): Promise<Define> => (await import('./define-completion.ts')).defineCompletion;
 const audit = async (): Promise<Define> => (await import('./define-audit.ts')).defineAudit;
 
 /** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
@@ -90,7 +91,23 @@ const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
   approve: approvals,
   submit: approvals,
   audit,
+  completion,
 };
+
+/** The program with what a command of this name needs: for one that nobody knows, for none, and for "complete", all. */
+export async function loadProgram(
+  name: string | undefined,
+  rest: readonly string[] | undefined,
+  done: Done,
+): Promise<Command> {
+  const program = rootCommand(rest, done);
+  const part = PARTS[name ?? ''];
+  const all = [agent, cluster, serf, keys, policies, records, approvals, audit, handlers, completion];
+  const parts = part === undefined ? all : [part];
+  for (const load of parts) (await load())(program, done, rest);
+  withRpcAuth(program);
+  return program;
+}
 
 /** Runs one command line and returns its exit code. Everything heavy is imported by the command that needs it. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -110,12 +127,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       const options = rpcAddr === undefined ? {} : { rpcAddr };
       if (isInteractive()) return await (await import('./ui.ts')).ui({ color: 'auto', ...options });
     }
-    const program = rootCommand(rest, done);
-    const part = PARTS[own[0] ?? ''];
-    const all = [agent, cluster, serf, keys, policies, records, approvals, audit, handlers];
-    const parts = part === undefined ? all : [part];
-    for (const load of parts) (await load())(program, done, rest);
-    withRpcAuth(program);
+    const program = await loadProgram(own[0], rest, done);
     await program.parseAsync(own, { from: 'user' });
     return code;
   } catch (error) {
