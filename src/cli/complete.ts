@@ -6,7 +6,7 @@ import { bashWords } from './bash-words.ts';
 import { type Offer, type Place, placeOf } from './completion-place.ts';
 
 /** Longer than that nobody waits after Tab. */
-const ANSWER_MS = 1000;
+const ANSWER_MS = 1500;
 
 /**
  * What may be offered of names and tags. Anybody in the cluster can choose those, and they end up in the command line of a
