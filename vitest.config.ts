@@ -8,7 +8,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // More workers than cores: much of the time goes to waiting for other processes.
-    maxWorkers: 3,
+    maxWorkers: 4,
     maxConcurrency: 8,
     pool: 'forks',
     // A third of the processor time of small tests went to loading the same modules anew for each file.
