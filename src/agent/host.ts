@@ -58,7 +58,7 @@ export async function openGround(config: AgentConfig, log: Log): Promise<HostGro
       unixMs: () => Date.now(),
       copy: (line) => copy?.send(line),
     });
-    const machine = await MachineWatch.start([config.dataDir], log);
+    const machine = await MachineWatch.start([config.dataDir], log, config.policyFile !== undefined);
     const { dataDir, forgive } = config;
     const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
     return { config, log, policies, nodeKey, audit, copy, machine, suspects, loaded };

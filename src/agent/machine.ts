@@ -6,7 +6,12 @@ import type { Log } from './log.ts';
 /** A machine is changed without a word to its agents: a package goes, a sysctl is set. */
 const PROBE_EVERY_MS: Millis = 3_600_000;
 
-/** What this machine can give to commands: found out at the start, at every reload of the policy, and every hour. */
+const NOTHING: Abilities = { sandboxes: [], limits: [], groupHome: {} };
+
+/**
+ * What this machine can give to commands: found out at the start, at every reload of the policy, and every hour. An agent
+ * that runs nothing does not ask.
+ */
 export class MachineWatch {
   private readonly hidePaths: readonly string[];
   private readonly log: Log;
@@ -14,16 +19,20 @@ export class MachineWatch {
   private found: Abilities;
   private isProbing = false;
 
-  private constructor(hidePaths: readonly string[], log: Log, found: Abilities) {
+  private readonly isAsked: boolean;
+
+  private constructor(hidePaths: readonly string[], log: Log, found: Abilities | undefined) {
     this.hidePaths = hidePaths;
     this.log = log;
-    this.found = found;
+    this.isAsked = found !== undefined;
+    this.found = found ?? NOTHING;
     this.timer = setInterval(() => void this.refresh(), PROBE_EVERY_MS);
     this.timer.unref();
   }
 
-  static async start(hidePaths: readonly string[], log: Log): Promise<MachineWatch> {
-    return new MachineWatch(hidePaths, log, await probeAbilities(hidePaths));
+  /** `isAsked` is false for an agent without a policy. */
+  static async start(hidePaths: readonly string[], log: Log, isAsked: boolean): Promise<MachineWatch> {
+    return new MachineWatch(hidePaths, log, isAsked ? await probeAbilities(hidePaths) : undefined);
   }
 
   get abilities(): Abilities {
@@ -32,7 +41,7 @@ export class MachineWatch {
 
   /** Looks again. What has changed is written to the log. */
   async refresh(): Promise<void> {
-    if (this.isProbing) return;
+    if (this.isProbing || !this.isAsked) return;
     this.isProbing = true;
     try {
       const before = new Set(factsOf(this.found));

@@ -73,17 +73,18 @@ async function serve(running: Agent, { live, load, said: atStart }: Serving): Pr
   let control: RpcServer | undefined;
   try {
     control = await RpcServer.start(running, config.control);
+    let said = atStart;
+    // Before the agent says that it is there: process 1 of a container would not even hear that it has to stop, and an
+    // early SIGHUP would end any other.
+    const told = untilTold(running, live, () => {
+      said = reload({ agent: running, live, load, log }, said);
+    });
     const { at, isEncrypted } = running.gossip;
     const gossip = `${formatEndpoint(at)}${isEncrypted ? ', encrypted' : '  NOT ENCRYPTED (see --encrypt)'}`;
     announce(host, [
       ['gossip', gossip],
       ['control', formatControlAddress(control.address)],
     ]);
-    let said = atStart;
-    // Signals count from here on: process 1 of a container would otherwise not even hear that it has to stop.
-    const told = untilTold(running, live, () => {
-      said = reload({ agent: running, live, load, log }, said);
-    });
     return await Promise.race([told, arrive(running)]);
   } finally {
     await control?.close();
@@ -100,16 +101,17 @@ async function serveAttached(
   let control: RpcServer | undefined;
   try {
     control = await RpcServer.start(running, config.control);
+    let said = atStart;
+    const told = untilSignal(() => {
+      said = reload({ agent: running, live, load, log }, said);
+    });
     const serf = config.attachTo === undefined ? '' : formatControlAddress(config.attachTo);
     announce(host, [
       ['gossip', `by the Serf agent at ${serf}`],
       ['streams', formatEndpoint({ host: config.bind.host, port: running.streamPort })],
       ['control', formatControlAddress(control.address)],
     ]);
-    let said = atStart;
-    await untilSignal(() => {
-      said = reload({ agent: running, live, load, log }, said);
-    });
+    await told;
     return 0;
   } finally {
     await control?.close();

@@ -220,13 +220,11 @@ describe.skipIf(!HAS_TMUX)('the session in a real terminal', () => {
     screen.press('C-c');
     await screen.shows('exit=0');
     expect(screen.flags).toEqual({ alternate: false, cursor: true });
-    screen.type(`clear; ${command} & sleep 1; fg`);
-    screen.press('C-u');
-    screen.type(
-      `clear; (sleep 2; pkill -TERM -f "^${process.execPath} ${FANOUT} ui") & ${command} ui; echo "ended=$?"`,
-    );
+    const pidFile = join(cluster.dir, 'ui.pid');
+    screen.type(`clear; (echo $BASHPID > ${pidFile}; exec ${command} ui); echo "ended=$?"`);
     screen.press('Enter');
     await screen.shows('4 alive');
+    process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM');
     await screen.shows('ended=0');
     expect(screen.flags).toEqual({ alternate: false, cursor: true });
   });
