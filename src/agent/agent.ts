@@ -1,4 +1,4 @@
-import { hostname } from 'node:os';
+import { availableParallelism, cpus, hostname } from 'node:os';
 import type { Endpoint } from '../lib/net-address.ts';
 import { formatEndpoint } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
@@ -168,7 +168,9 @@ export class Agent implements Controlled {
       ),
       runtime: {
         arch: process.arch,
+        cpu_count: String(cpus().length),
         host: hostname(),
+        max_procs: String(availableParallelism()),
         os: process.platform,
         version: process.version,
         memory_bytes: String(process.memoryUsage.rss()),

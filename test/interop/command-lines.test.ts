@@ -119,6 +119,9 @@ describe.skipIf(!HAS_SERF)('the real command line gets from our agent what it ge
       JSON.parse((await pair.serf(rpc, 'info', '-format', 'json')).stdout);
     const [theirs, ours] = [await sections(pair.real.rpc), await sections(pair.rpc)];
     expect(Object.keys(ours.serf ?? {})).toEqual(Object.keys(theirs.serf ?? {}));
+    const { goroutines, ...runtime } = theirs.runtime ?? {};
+    expect(goroutines).toBeDefined();
+    expect(Object.keys(ours.runtime ?? {})).toEqual(expect.arrayContaining(Object.keys(runtime)));
     expect([ours.tags, ours.event_handlers, ours.agent?.name]).toEqual([
       theirs.tags,
       theirs.event_handlers,

@@ -17,7 +17,9 @@ export const COMMAND_NOTES: Readonly<Record<string, Note>> = {
   members: better('also by fanout’s selections (--tag role=web*, --node web[01-20])'),
   monitor: better('an event is one line, or one object with --format ndjson'),
   query: better('names, tags and answers of members cannot steer the terminal'),
-  info: better('also what the machine can limit, handlers, and what was dropped and why'),
+  info: better(
+    'also what the machine can limit, handlers, and what was dropped and why; it has no goroutines',
+  ),
 };
 
 export const FLAG_NOTES: Readonly<Record<string, Note>> = {

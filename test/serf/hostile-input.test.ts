@@ -14,7 +14,7 @@ import { decodeSerfMessage, type SerfMessage } from '../../src/serf/messages.ts'
 import { decodeTags } from '../../src/serf/tags.ts';
 import { vectorsOf } from '../fixtures/vectors.ts';
 
-const RUNS = 40_000;
+const RUNS = 20_000;
 /** The probe timeout: a member that thinks for longer about one packet answers its probes late. Far above what a busy machine adds. */
 const SLOW_MS = 500;
 const KEY = new Uint8Array(16).fill(7);

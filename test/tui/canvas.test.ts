@@ -104,7 +104,7 @@ const heap = (): number => {
 };
 draw(0, 500);
 const before = heap();
-draw(500, 2500);
+draw(500, 1500);
 const measures = performance.getEntriesByType('measure').length;
 console.log(JSON.stringify({ grown: heap() - before, measures }));
 process.exit(0);
@@ -134,8 +134,8 @@ process.exit(0);
     removeFolder(dir);
     expect(stderr).toBe('');
     const { grown, measures } = JSON.parse(stdout) as { grown: number; measures: number };
-    // 48,000 different lines of 60 characters: were they kept, it would be more than four megabytes.
-    expect(grown).toBeLessThan(2 * 1024 * 1024);
+    // 24,000 different lines of 60 characters: were they kept, it would be more than two megabytes.
+    expect(grown).toBeLessThan(1024 * 1024);
     // React's development build adds one for each commit and never forgets it.
     expect(measures).toBe(0);
   });
