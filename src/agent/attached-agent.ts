@@ -65,19 +65,17 @@ export class AttachedAgent implements Controlled {
     const ground = await openGround(config, log);
     let host: Host | undefined;
     let door: StreamDoor | undefined;
+    let engine: SerfAttachment | undefined;
     const early: SerfEvent[] = [];
     try {
-      // No host, no engine yet: who comes that early is sent away, and comes again.
-      const parts = {
-        keyring: () => keyring,
-        count: (name: string) => host?.engine.count(name),
-      };
       door = await StreamDoor.open(config.bind, {
-        ...parts,
+        keyring: () => keyring,
+        count: (name) => engine?.count(name),
+        // Who comes before there is a host is sent away, and comes again.
         stream: (body, socket, rest) =>
           host === undefined ? socket.destroy() : host.stream(body, socket, rest),
       });
-      const engine = await SerfAttachment.start({
+      engine = await SerfAttachment.start({
         name: config.node,
         addr: config.advertise === undefined ? undefined : ipBytes(config.advertise.host),
         connect,
@@ -90,14 +88,14 @@ export class AttachedAgent implements Controlled {
       });
       host = new Host(ground, engine);
       for (const event of early) host.event(event);
-      const isEncrypted = await encrypts(connect);
-      if (isEncrypted && keyring === undefined) {
+      if (engine.isEncrypted && keyring === undefined) {
         log.warn(
           'the cluster is encrypted and this agent has no cluster key: it cannot talk to agents that gossip themselves (--keyring-file)',
         );
       }
       return new AttachedAgent({ host, engine, door, connect });
     } catch (error) {
+      await engine?.close();
       await door?.close();
       await ground.copy?.close();
       throw error;
@@ -133,14 +131,6 @@ export class AttachedAgent implements Controlled {
     await this.door.close();
     await this.host.close();
   }
-}
-
-/** Whether the gossip of a Serf agent is encrypted, as its figures say. */
-async function encrypts(connect: () => Promise<RpcClient>): Promise<boolean> {
-  const client = await connect();
-  const stats = await client.stats();
-  client.close();
-  return stats.get('serf')?.get('encrypted') === 'true';
 }
 
 /** The name of the Serf agent at an address. Throws FanoutError. */

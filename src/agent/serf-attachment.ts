@@ -47,6 +47,8 @@ export interface AttachmentParts {
 export class SerfAttachment implements Engine {
   readonly counters = new Counters();
   readonly members: Engine['members'];
+  /** Whether the gossip is, as the Serf agent says. */
+  isEncrypted = false;
   private readonly parts: AttachmentParts;
   private readonly table = new Map<string, Member>();
   private readonly queryIds = new WeakMap<QueryMessage, number>();
@@ -172,7 +174,8 @@ export class SerfAttachment implements Engine {
   private async attach(): Promise<void> {
     const client = await this.parts.connect();
     try {
-      const name = (await client.stats()).get('agent')?.get('name') ?? '';
+      const stats = await client.stats();
+      const name = stats.get('agent')?.get('name') ?? '';
       if (name !== this.parts.name) {
         throw new FanoutError('CONFIG', `the Serf agent calls itself "${name}", not "${this.parts.name}"`, {
           hint: 'Name the same with --node, or leave it out.',
@@ -183,7 +186,10 @@ export class SerfAttachment implements Engine {
       const members = await client.members();
       this.table.clear();
       for (const member of members) this.table.set(member.name, memberOf(member));
+      // Who closed us meanwhile must not find our port announced again.
+      if (this.isClosed) return client.close();
       await client.tags(this.allTags());
+      this.isEncrypted = stats.get('serf')?.get('encrypted') === 'true';
     } catch (error) {
       client.close();
       throw error;

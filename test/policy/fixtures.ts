@@ -39,3 +39,8 @@ export function policyAllowing(...commands: string[]): Policy {
 export function request(argv: readonly string[], changes: Partial<PolicyRequest> = {}): PolicyRequest {
   return { operator: 'alice', tags: new Map([['role', 'web']]), argv, unixMs: 0, ...changes };
 }
+
+/** The root folder as a process sees it: another way to every file. */
+export function rootOf(process: number | 'self'): string {
+  return `/proc/${process}/root`;
+}

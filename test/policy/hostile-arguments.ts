@@ -1,3 +1,5 @@
+import { rootOf } from './fixtures.ts';
+
 /**
  * Ways to smuggle something past a policy that allows the program: each with the shipped policies that allow it all the
  * same (d, s, p; none is the rule), and why it is refused, or why it is harmless there.
@@ -305,7 +307,7 @@ export const SMUGGLED: Readonly<Record<string, readonly Smuggled[]>> = {
     ['p s ax', '', 'another program'],
     ['"p"s ax', 'dsp', 'quotes join: it is ps'],
     ['/proc/self/exe ps ax', '', 'the agent itself'],
-    ['/proc/1/root/usr/bin/ps ax', '', 'by way of a process'],
+    [`${rootOf(1)}/usr/bin/ps ax`, '', 'by way of a process'],
     ['/lib64/ld-linux-x86-64.so.2 /usr/bin/sh', '', 'the loader starts anything'],
     ['/usr/bin/busybox ps', '', 'denied by its name'],
     ['/srv/app/sh -c id', '', 'denied by its name, wherever it is'],

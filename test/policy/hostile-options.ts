@@ -1,3 +1,5 @@
+import { rootOf } from './fixtures.ts';
+
 /**
  * What the programs that a shipped policy allows can do besides looking, in Debian 12: one entry for each dangerous
  * option or word, with what it would do. No shipped policy may allow any of them to anybody, in any spelling.
@@ -240,7 +242,7 @@ export const DANGEROUS_OPTIONS: Readonly<Record<string, readonly Danger[]>> = {
     ['/etc/shadow', '', 'reads', 'password hashes'],
     ['/dev/zero', '', 'endless', 'never ends'],
     ['/proc/1/environ', '', 'reveals', 'an environment'],
-    ['/proc/self/root/etc/shadow', '', 'reads', 'the same file by way of a process'],
+    [`${rootOf('self')}/etc/shadow`, '', 'reads', 'the same file by way of a process'],
   ],
   head: [
     ['-n', '-5', 'costs', 'all but the last, which has to be kept'],

@@ -16,6 +16,7 @@ import { type Decision, decide } from '../../src/policy/decide.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { checkRealPaths } from '../../src/runtime/resolve-program.ts';
+import { rootOf } from './fixtures.ts';
 import { LOOK_ALIKES, SMUGGLED } from './hostile-arguments.ts';
 import { DANGEROUS_OPTIONS } from './hostile-options.ts';
 
@@ -242,8 +243,8 @@ describe('links on the disk', () => {
   link('srv/loop2', 'loop3');
   link('srv/loop3', 'loop2');
   link('srv/dangling', 'nowhere');
-  link('srv/dangling-out', '../root/not-yet');
-  link('srv/proc', '/proc/self/root/etc/passwd');
+  link('srv/dangling-out', join('..', 'root', 'not-yet'));
+  link('srv/proc', `${rootOf('self')}/etc/passwd`);
   link('srv/fd', '/proc/self/fd/0');
   link('srv/keys', '.ssh');
   link('srv/own/inside', '../app/a.log');

@@ -107,7 +107,7 @@ const before = heap();
 draw(500, 1500);
 const measures = performance.getEntriesByType('measure').length;
 console.log(JSON.stringify({ grown: heap() - before, measures }));
-process.exit(0);
+canvas.close();
 `,
     );
     writeFileSync(join(dir, 'nothing.mjs'), 'export default {};');

@@ -10,8 +10,7 @@ import { canMeet, globShape, shapesOf } from './shape.ts';
 const SECRETS = [
   '/etc/shadow',
   '/etc/gshadow',
-  '/root/.ssh/id_ed25519',
-  '/home/somebody/.ssh/id_ed25519',
+  ...['/root', '/home/somebody'].map((home) => `${home}/.ssh/id_ed25519`),
   '/etc/ssh/ssh_host_ed25519_key',
   '/etc/ssl/private/key.pem',
   '/etc/fanout/node.key',
