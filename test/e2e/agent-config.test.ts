@@ -70,11 +70,13 @@ describe('an agent told by files', () => {
   }
 
   const gossipOf = ({ stdout }: Running): string => /gossip:\s+(\S+:\d+)/.exec(stdout())?.[1] ?? '';
+  /** Its last words can come after its exit code. */
   const exited = ({ child }: Running): Promise<number | null> =>
-    eventually(
-      'the agent to end',
-      () => (child.exitCode ?? child.signalCode) !== null && { code: child.exitCode },
-    ).then(({ code }) => code);
+    eventually('the agent to end', () => {
+      const isOver = (child.exitCode ?? child.signalCode) !== null;
+      const isHeard = child.stdout?.readableEnded !== false && child.stderr?.readableEnded !== false;
+      return isOver && isHeard && { code: child.exitCode };
+    }).then(({ code }) => code);
 
   async function membersOf(
     name: string,
