@@ -93,16 +93,18 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
   test('forks end at the tasks of the rule', async () => {
     const word = uniqueWord();
     const code =
-      '$| = 1; my $n = 0; for (1..200) { my $p = fork(); last unless defined $p; $p or do { sleep 1000; exit }; $n++ } print "$n ready"; sleep 1000';
+      '$| = 1; my $n = 0; for (1..500) { my $p = fork(); last unless defined $p; $p or do { sleep 1000; exit }; $n++ } print "$n ready"; sleep 1000';
     const { command, stdout, shows } = start(['perl', '-e', code, word], {
       sandbox,
       ...budget({ tasks: 20 }),
     });
     await shows('ready');
     const forks = Number(stdout().split(' ')[0]);
-    expect(forks).toBeGreaterThan(groupHome.pids === undefined ? 0 : 14);
-    // Without a namespace and without groups, other processes of the account are counted and given room.
+    expect(forks).toBeLessThan(500);
+    // Without a namespace and without groups, the other processes of the account are counted and given room as they
+    // were at the start: when many come or go meanwhile, as beside other tests, the number of forks says no more.
     if (sandbox !== 'none' || groupHome.pids !== undefined) expect(forks).toBeLessThan(20);
+    if (groupHome.pids !== undefined) expect(forks).toBeGreaterThan(14);
     command.kill('cancelled');
     await command.ended;
     await expectNoSurvivors(word);

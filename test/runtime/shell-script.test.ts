@@ -56,7 +56,7 @@ test('an exit code and a signal are told', async () => {
 test('at the time limit everything that it started is killed, also what has left its session', async () => {
   const word = uniqueWord();
   const line = `setsid sh -c 'sleep 1000; : ${word}' & sh -c 'trap "" TERM; sleep 1000; : ${word}'`;
-  const script = startScript({ line, variables: {}, input: new Uint8Array(0), timeoutMs: 500 });
+  const script = startScript({ line, variables: {}, input: new Uint8Array(0), timeoutMs: 3000 });
   await eventually(() => processesWith(word).length >= 2);
   expect(await script.ended).toMatchObject({ cause: 'timeout', problem: 'took too long and was killed' });
   await expectNoSurvivors(word);
