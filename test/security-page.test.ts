@@ -52,9 +52,10 @@ function counts(): string {
       .sort()
       .map((name) => {
         const path = `test/hostile/${name}`;
-        return [subjectOf(path), `${testsIn(path)} tests`, path];
+        return [SUBJECTS[path] ?? subjectOf(path), `${testsIn(path)} tests`, path];
       }),
     ...[
+      'test/agent/peer-keys.test.ts',
       'test/identity/sealed-hostile.test.ts',
       'test/runtime/hostile-trees.test.ts',
       'test/runtime/sandbox.test.ts',
@@ -68,6 +69,8 @@ function counts(): string {
 
 /** What the files are about that have no description around their tests. */
 const SUBJECTS: Readonly<Record<string, string>> = {
+  'test/hostile/runaways.test.ts': 'an agent under fork bombs and floods of output of its own commands',
+  'test/agent/peer-keys.test.ts': 'a member that claims the name of another',
   'test/identity/sealed-hostile.test.ts': 'sealed answers that are changed, swapped, cut, repeated or forged',
   'test/runtime/hostile-trees.test.ts': 'commands that do not want to end, and what they leave behind',
   'test/runtime/sandbox.test.ts': 'ways out of the sandboxes, and sandboxes that cannot be had',

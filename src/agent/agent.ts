@@ -1,4 +1,7 @@
 import { availableParallelism, cpus, hostname } from 'node:os';
+import { join as joinPath } from 'node:path';
+import { KnownNodes } from '../identity/known-nodes.ts';
+import { quote } from '../identity/owned-file.ts';
 import type { Endpoint } from '../lib/net-address.ts';
 import { formatEndpoint } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
@@ -15,6 +18,7 @@ import { Host, type HostGround, openGround } from './host.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import type { Log, LogWatch } from './log.ts';
 import { NameConflict } from './name-conflict.ts';
+import { PEER_KEYS_FILE, PeerKeys } from './peer-keys.ts';
 import { rejoin } from './rejoin.ts';
 import { serfConfig } from './serf-config.ts';
 import { SerfDriver } from './serf-driver.ts';
@@ -29,6 +33,7 @@ export class Agent implements Controlled {
   readonly driver: SerfDriver;
   readonly host: Host;
   readonly keys: KeyKeeper;
+  private readonly peerKeys: PeerKeys;
   /** Resolves when the agent has left the cluster. */
   readonly gone: Promise<void>;
   private readonly snapshot: SnapshotFile | undefined;
@@ -43,8 +48,9 @@ export class Agent implements Controlled {
     logWatch: LogWatch;
     driver: SerfDriver;
     snapshot: SnapshotFile | undefined;
+    peerKeys: PeerKeys;
   }) {
-    const { ground, logWatch, driver, snapshot } = parts;
+    const { ground, logWatch, driver, snapshot, peerKeys } = parts;
     const { config, log } = ground;
     for (const member of driver.serf.members.all()) snapshot?.alive(member);
     this.config = config;
@@ -52,6 +58,7 @@ export class Agent implements Controlled {
     this.logWatch = logWatch;
     this.driver = driver;
     this.snapshot = snapshot;
+    this.peerKeys = peerKeys;
     this.gone = new Promise((resolve) => {
       this.markGone = resolve;
     });
@@ -70,15 +77,22 @@ export class Agent implements Controlled {
         permit: (change) => (agent === undefined ? 'this agent is starting' : agent.keys.permit(change)),
         changed: (keyring) => agent?.keys.changed(keyring),
       };
-      const local = { keyGuard, ...(snapshot === undefined ? {} : { restored: snapshot.content }) };
-      const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), ...local });
+      const known = KnownNodes.load(
+        joinPath(config.dataDir, PEER_KEYS_FILE),
+        ` --data-dir ${quote(config.dataDir)}`,
+      );
+      const { nodeKey } = ground;
+      const peerKeys = new PeerKeys({ nodeKey, known, log, now: () => performance.now() });
+      const own = { keyGuard, proofs: peerKeys };
+      const restored = snapshot === undefined ? {} : { restored: snapshot.content };
+      const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), ...own, ...restored });
       // That we have joined ourselves is news for a handler too.
       const early: SerfEvent[] = [];
       const driver = await SerfDriver.start(config.bind, configure, {
         event: (event) => (agent === undefined ? early.push(event) : agent.event(event)),
         fanoutStream: (body, socket, rest) => agent?.host.stream(body, socket, rest),
       });
-      agent = new Agent({ ground, logWatch, driver, snapshot });
+      agent = new Agent({ ground, logWatch, driver, snapshot, peerKeys });
       for (const event of early) agent.event(event);
       if (snapshot !== undefined) void rejoin(agent, snapshot.content.alive);
       return agent;
@@ -200,6 +214,7 @@ export class Agent implements Controlled {
     if (event.kind === 'member') {
       this.log.info(`${event.event}: ${event.member.name} ${formatEndpoint(endpointOf(event.member))}`);
     }
+    if (event.kind === 'unproven-name') this.peerKeys.refused(event.name, event.at);
     if (event.kind === 'conflict') this.nameConflict.settle(event, () => this.markGone());
   }
 }

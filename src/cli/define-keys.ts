@@ -67,8 +67,12 @@ function defineKnownNodes(program: Command, done: Done): void {
     'the node keys that you have met',
     `Lists the node keys that ~/.config/fanout/known_nodes has pinned: name, environment,
 fingerprint, and when each was first seen. A node that shows another key is not trusted (exit
-status 7) until its pin is forgotten.`,
+status 7) until its pin is forgotten.
+
+Agents pin the keys of each other as well. When two members claim one name, they vote for who
+proves the key that they have for it. --data-dir lists those of an agent on this machine.`,
   )
+    .option('--data-dir <dir>', 'the pins of the agent with this data folder')
     .addOption(formatOption('text', 'json'))
     .action((options) =>
       done(import('./known-nodes.ts').then(({ listKnownNodes }) => listKnownNodes(options))),
@@ -78,10 +82,12 @@ status 7) until its pin is forgotten.`,
     'forget',
     'end the pins of nodes',
     `Ends the pins of nodes, after they were set up anew: the key that each shows next is taken.
-Names are given as the list shows them. Exit status: 0, or 3 when none of them is known.`,
+Names are given as the list shows them. Exit status: 0, or 3 when none of them is known.
+With --data-dir, a running agent takes note at once.`,
   )
     .argument('<name...>', 'the nodes')
     .option('--env <name>', 'in this environment alone')
+    .option('--data-dir <dir>', 'those of the agent with this data folder')
     .addOption(formatOption('text', 'json'))
     .action((names, options) =>
       done(import('./known-nodes.ts').then(({ forgetKnownNodes }) => forgetKnownNodes(names, options))),

@@ -1,13 +1,15 @@
+import { join } from 'node:path';
 import { loadKnownHeads, withOperatorLog } from '../asker/operator-log.ts';
 import { configPath } from '../asker/paths.ts';
 import { escapeName, type KnownNode, KnownNodes } from '../identity/known-nodes.ts';
+import { quote } from '../identity/owned-file.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { safeJson, sanitiseText } from '../lib/sanitise.ts';
 import { formatTable } from './table.ts';
 
-/** `fanout known-nodes`: the node keys that this operator has met. */
-export async function listKnownNodes(options: { format: string }): Promise<number> {
-  const nodes = KnownNodes.inspect(configPath('known_nodes')).list();
+/** `fanout known-nodes`: the node keys that this operator has met, or an agent of this machine. */
+export async function listKnownNodes(options: { format: string; dataDir?: string }): Promise<number> {
+  const nodes = KnownNodes.inspect(fileOf(options.dataDir)).list();
   if (options.format === 'json') {
     process.stdout.write(`${safeJson(nodes)}\n`);
     return 0;
@@ -27,31 +29,43 @@ export async function listKnownNodes(options: { format: string }): Promise<numbe
  */
 export async function forgetKnownNodes(
   names: readonly string[],
-  options: { env?: string; format: string },
+  options: { env?: string; format: string; dataDir?: string },
 ): Promise<number> {
-  const known = KnownNodes.inspect(configPath('known_nodes'));
+  const { dataDir, env, format } = options;
+  const known = KnownNodes.inspect(fileOf(dataDir));
   const gone: KnownNode[] = [];
   const missing: string[] = [];
-  await withOperatorLog(() => {
-    // Read before anything is forgotten: when it is broken, the same command does it all once it is mended.
-    const heads = loadKnownHeads();
+  const forget = (forgotten: (pin: KnownNode) => void): void => {
     for (const name of new Set(names)) {
-      const pins = known.forget(name, options.env);
+      const pins = known.forget(name, env);
       gone.push(...pins);
       if (pins.length === 0) missing.push(name);
-      for (const { node, environment } of pins) heads.accept(environment, node);
+      for (const pin of pins) forgotten(pin);
     }
-  });
-  if (options.format === 'json') process.stdout.write(`${safeJson({ forgotten: gone, missing })}\n`);
+  };
+  if (dataDir !== undefined) forget(() => {});
+  else {
+    await withOperatorLog(() => {
+      // Read before anything is forgotten: when it is broken, the same command does it all once it is mended.
+      const heads = loadKnownHeads();
+      forget(({ node, environment }) => heads.accept(environment, node));
+    });
+  }
+  if (format === 'json') process.stdout.write(`${safeJson({ forgotten: gone, missing })}\n`);
   else for (const pin of gone) process.stdout.write(`forgotten: ${shown(pin).join(' ')}\n`);
   if (missing.length === 0) return 0;
-  const where = options.env === undefined ? '' : ` in ${options.env}`;
+  const where = env === undefined ? '' : ` in ${env}`;
   const what = `no key is pinned for ${missing.join(', ')}${where}`;
   if (gone.length === 0) {
-    throw new FanoutError('NO_MATCH', what, { hint: 'See which are, with: fanout known-nodes' });
+    const list = dataDir === undefined ? '' : ` --data-dir ${quote(dataDir)}`;
+    throw new FanoutError('NO_MATCH', what, { hint: `See which are, with: fanout known-nodes${list}` });
   }
   process.stderr.write(`fanout: ${sanitiseText(what)}\n`);
   return 0;
+}
+
+function fileOf(dataDir: string | undefined): string {
+  return dataDir === undefined ? configPath('known_nodes') : join(dataDir, 'known_nodes');
 }
 
 /** Names as the file has them, in which nothing is hidden, so that they can be given back to `forget`. */

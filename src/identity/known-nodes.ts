@@ -53,6 +53,8 @@ export type PinState = 'known' | 'new' | { readonly changed: string };
  */
 export class KnownNodes {
   readonly path: string;
+  /** Flags with which "fanout known-nodes" finds this file; '' for the operator's own. */
+  private readonly flags: string;
   private readonly pins = new Map<string, Pin>();
   /** Further pins of nodes that have another one. As long as there are any, nothing in the file is to be believed. */
   private readonly conflicts = new Map<string, Pin[]>();
@@ -61,16 +63,17 @@ export class KnownNodes {
   private offset = 0;
   private lines = 0;
 
-  private constructor(path: string) {
+  private constructor(path: string, flags: string) {
     this.path = path;
+    this.flags = flags;
   }
 
   /**
    * Reads the file; a missing one holds no pins. Throws FanoutError INTEGRITY with file:line for a broken
    * line.
    */
-  static load(path: string): KnownNodes {
-    const nodes = new KnownNodes(path);
+  static load(path: string, flags = ''): KnownNodes {
+    const nodes = new KnownNodes(path, flags);
     nodes.refresh();
     return nodes;
   }
@@ -80,7 +83,7 @@ export class KnownNodes {
    * INTEGRITY with file:line for a broken line.
    */
   static inspect(path: string): KnownNodes {
-    const nodes = new KnownNodes(path);
+    const nodes = new KnownNodes(path, '');
     nodes.readFile();
     return nodes;
   }
@@ -89,6 +92,15 @@ export class KnownNodes {
   list(): readonly KnownNode[] {
     const all = [...this.pins.values(), ...[...this.conflicts.values()].flat()];
     return all.sort((a, b) => a.line - b.line).map(shownPin);
+  }
+
+  /** Nodes that have a pin. */
+  get size(): number {
+    return this.pins.size;
+  }
+
+  has(environment: string, node: string): boolean {
+    return this.pins.has(pinKey(environment, node));
   }
 
   check(environment: string, node: string, identity: Uint8Array): PinState {
@@ -118,7 +130,7 @@ export class KnownNodes {
     );
     const name = escapeName(node);
     const scope = others ? ` --env ${quote(escapeName(environment))}` : '';
-    return `fanout known-nodes forget${scope} ${name.startsWith('-') ? '-- ' : ''}${quote(name)}`;
+    return `fanout known-nodes forget${this.flags}${scope} ${name.startsWith('-') ? '-- ' : ''}${quote(name)}`;
   }
 
   /**

@@ -20,6 +20,8 @@ export const NAMESPACES = {
   nodeHello: 'fanout-node-hello-v1',
   /** A node's end of an answer. */
   nodeEnd: 'fanout-node-v1',
+  /** A member's word that it has a name and an address. */
+  member: 'fanout-member-v1',
 } as const;
 
 /**

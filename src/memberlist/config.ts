@@ -1,5 +1,6 @@
 import type { Millis } from '../lib/time.ts';
 import type { Keyring } from './keyring.ts';
+import type { PeerProofs } from './proofs.ts';
 
 /** memberlist's timing and fan-out settings. The three profiles are its DefaultLANConfig, DefaultWANConfig and DefaultLocalConfig. */
 export interface Profile {
@@ -71,4 +72,6 @@ export interface MemberlistConfig {
   readonly compression: boolean;
   /** Absent: the cluster gossips in clear. */
   readonly keyring: Keyring | undefined;
+  /** Absent: nobody's name is proven, as in Serf. */
+  readonly proofs?: PeerProofs | undefined;
 }

@@ -13,6 +13,7 @@ import { gossipBytesMax, Outbox } from './outbox.ts';
 import { openPacket } from './packet.ts';
 import { Counters, type Delegate, type Output, type StreamId } from './ports.ts';
 import { Prober, type TcpPing } from './prober.ts';
+import { Challenges, type Claim } from './proofs.ts';
 import { type ExchangeDone, Sync } from './sync.ts';
 
 /**
@@ -30,6 +31,7 @@ export class Memberlist {
   private readonly outbox: Outbox;
   private readonly membership: Membership;
   private readonly prober: Prober;
+  private readonly challenges: Challenges | undefined;
   private readonly sync: Sync;
   /** Gossip ticks fall on this phase plus multiples of the interval. */
   private readonly gossipPhase: Millis;
@@ -57,6 +59,16 @@ export class Memberlist {
         if (failure === undefined) this.prober.tcpAcked(seqNo);
       });
     this.prober = new Prober(parts, this.membership, this.outbox, tcpPing, now);
+    const { prober } = this;
+    if (config.proofs !== undefined) {
+      this.challenges = new Challenges({
+        proofs: config.proofs,
+        send: (seqNo, claim, challenge) => prober.challenge(seqNo, claim, challenge),
+        seqNo: () => prober.nextSeqNo(),
+        random: (length) => rng.bytes(length),
+        timeoutMs: config.profile.probeTimeoutMs,
+      });
+    }
     this.gossipPhase = now + rng.below(config.profile.gossipIntervalMs);
     this.lastGossipAt = now;
   }
@@ -114,12 +126,20 @@ export class Memberlist {
     this.membership.tick(this.clock);
     this.prober.tick(this.clock);
     this.sync.tick(this.clock);
+    this.challenges?.tick(this.clock);
     if (this.clock >= this.nextGossipAt()) this.gossip();
   }
 
   nextWake(): Millis {
     const gossipAt = this.hasGossip() ? this.nextGossipAt() : NEVER;
-    return earliest(gossipAt, this.membership.nextWake(), this.prober.nextWake(), this.sync.nextWake());
+    const challengeAt = this.challenges?.nextWake() ?? NEVER;
+    return earliest(
+      gossipAt,
+      challengeAt,
+      this.membership.nextWake(),
+      this.prober.nextWake(),
+      this.sync.nextWake(),
+    );
   }
 
   drain(): Output[] {
@@ -159,6 +179,13 @@ export class Memberlist {
     return nodes.length;
   }
 
+  /**
+   * Has somebody prove a name that has a key for us. `done` is called once, or never when too many are asked at once.
+   */
+  challenge(now: Millis, claim: Claim, done: (isProven: boolean) => void): void {
+    if (this.challenges?.begin(this.at(now), claim, done) !== true) this.counters.count('challenge-overload');
+  }
+
   /** A stream message of fanout's own, sealed like every stream of this cluster. */
   sealStream(message: Uint8Array): Uint8Array {
     return this.outbox.sealStream(message, false);
@@ -188,6 +215,7 @@ export class Memberlist {
       case 'indirectPing':
         return this.prober.indirectPing(this.clock, from, message);
       case 'ack':
+        if (this.challenges?.ack(message) === true) return;
         return this.prober.ack(this.clock, message);
       case 'nack':
         return this.prober.nack(message);

@@ -32,6 +32,8 @@ export interface Ping {
   readonly sourceAddr: Uint8Array;
   readonly sourceNode: string;
   readonly sourcePort: number;
+  /** Of our own: asks `node` to prove who it is. Real members pass over it. */
+  readonly challenge?: Uint8Array | undefined;
 }
 
 /** Asks the receiver to ping `target` for us, and to say so (nack) if it hears nothing. */
@@ -49,6 +51,8 @@ export interface IndirectPing {
 export interface Ack {
   readonly seqNo: number;
   readonly payload: Uint8Array | null;
+  /** The answer to a challenge. */
+  readonly proof?: Uint8Array | undefined;
 }
 
 export interface Nack {
@@ -108,7 +112,11 @@ function sourceFields(source: Pick<Ping, 'sourceAddr' | 'sourceNode' | 'sourcePo
 }
 
 export function encodePing(ping: Ping): Uint8Array {
-  return encodeGossip({ Node: ping.node, SeqNo: ping.seqNo, ...sourceFields(ping) }, MessageType.ping);
+  const { challenge, node, seqNo } = ping;
+  return encodeGossip(
+    { Challenge: challenge, Node: node, SeqNo: seqNo, ...sourceFields(ping) },
+    MessageType.ping,
+  );
 }
 
 export function encodeIndirectPing(request: IndirectPing): Uint8Array {
@@ -125,7 +133,7 @@ export function encodeIndirectPing(request: IndirectPing): Uint8Array {
 }
 
 export function encodeAck(ack: Ack): Uint8Array {
-  return encodeGossip({ Payload: ack.payload, SeqNo: ack.seqNo }, MessageType.ack);
+  return encodeGossip({ Payload: ack.payload, Proof: ack.proof, SeqNo: ack.seqNo }, MessageType.ack);
 }
 
 export function encodeNack(nack: Nack): Uint8Array {
@@ -205,11 +213,13 @@ function body(bytes: Uint8Array): Fields {
 }
 
 export function readPing(fields: Fields): Ping {
-  return { node: fields.text('Node'), seqNo: fields.u32('SeqNo'), ...readSource(fields) };
+  const challenge = fields.bytesOrNull('Challenge') ?? undefined;
+  return { node: fields.text('Node'), seqNo: fields.u32('SeqNo'), challenge, ...readSource(fields) };
 }
 
 export function readAck(fields: Fields): Ack {
-  return { seqNo: fields.u32('SeqNo'), payload: fields.bytesOrNull('Payload') };
+  const proof = fields.bytesOrNull('Proof') ?? undefined;
+  return { seqNo: fields.u32('SeqNo'), payload: fields.bytesOrNull('Payload'), proof };
 }
 
 function readIndirectPing(fields: Fields): IndirectPing {

@@ -15,6 +15,7 @@ import {
 } from './messages.ts';
 import { endpointOf, type NodeEntry, protocolMax } from './node-table.ts';
 import type { Outbox } from './outbox.ts';
+import { CHALLENGE_BYTES, type Claim } from './proofs.ts';
 
 const PMAX_WITH_TCP_PING = 3;
 const PMAX_WITH_NACK = 4;
@@ -33,6 +34,7 @@ interface Probe {
   readonly node: NodeEntry;
   readonly sentAt: Millis;
   readonly deadline: Millis;
+  readonly challenge: Uint8Array | undefined;
   /** When indirect probes start; NEVER once they have. */
   escalateAt: Millis;
   tcpAcked: boolean;
@@ -97,7 +99,8 @@ export class Prober {
     // A ping for another name: the machine was restarted as somebody else. Silence lets the old name be found dead.
     if (ping.node !== '' && ping.node !== this.parts.config.name)
       return this.parts.counters.count('ping-misdirected');
-    const ack = encodeAck({ seqNo: ping.seqNo, payload: this.parts.delegate.ackPayload() });
+    const payload = this.parts.delegate.ackPayload();
+    const ack = encodeAck({ seqNo: ping.seqNo, payload, proof: this.proofFor(ping) });
     this.outbox.packetWithGossip(replyTo(from, ping), ack);
   }
 
@@ -126,9 +129,10 @@ export class Prober {
     }
     const probe = this.probe;
     if (probe === undefined || probe.seqNo !== ack.seqNo || now > probe.deadline) return;
-    if (probe.escalateAt !== NEVER) {
-      this.parts.delegate.pinged(probe.node, now - probe.sentAt, ack.payload);
-    }
+    const { challenge, node } = probe;
+    if (probe.escalateAt !== NEVER) this.parts.delegate.pinged(node, now - probe.sentAt, ack.payload);
+    if (challenge !== undefined && ack.proof !== undefined)
+      this.parts.config.proofs?.check(node, challenge, ack.proof);
     this.succeed(now);
   }
 
@@ -140,9 +144,19 @@ export class Prober {
     if (this.probe?.seqNo === seqNo) this.probe.tcpAcked = true;
   }
 
-  private nextSeqNo(): number {
+  /** Pings somebody outside of the probing, with a challenge. */
+  challenge(seqNo: number, claim: Claim, challenge: Uint8Array): void {
+    this.outbox.packet(endpointOf(claim), encodePing({ ...this.ownPing(seqNo, claim.name), challenge }));
+  }
+
+  nextSeqNo(): number {
     this.lastSeqNo = (this.lastSeqNo + 1) >>> 0;
     return this.lastSeqNo;
+  }
+
+  private proofFor({ challenge }: Ping): Uint8Array | undefined {
+    const { config } = this.parts;
+    return challenge?.length === CHALLENGE_BYTES ? config.proofs?.prove(config, challenge) : undefined;
   }
 
   private ownPing(seqNo: number, node: string): Ping {
@@ -151,7 +165,8 @@ export class Prober {
   }
 
   private start(now: Millis): void {
-    const { probeIntervalMs, probeTimeoutMs } = this.parts.config.profile;
+    const { config, rng } = this.parts;
+    const { probeIntervalMs, probeTimeoutMs } = config.profile;
     // Ticks that were missed while a probe ran are dropped, but for the one that waits.
     this.nextProbeAt = Math.max(this.nextProbeAt + probeIntervalMs, now);
     const node = this.nextNode(now);
@@ -159,9 +174,11 @@ export class Prober {
     const seqNo = this.nextSeqNo();
     const deadline = now + this.parts.awareness.scale(probeIntervalMs);
     const escalateAt = Math.min(now + probeTimeoutMs, deadline);
+    const challenge = config.proofs?.wants(node) ? rng.bytes(CHALLENGE_BYTES) : undefined;
     this.probe = {
       seqNo,
       node,
+      challenge,
       sentAt: now,
       deadline,
       escalateAt,
@@ -169,7 +186,7 @@ export class Prober {
       nacksWanted: 0,
       nacks: 0,
     };
-    const ping = encodePing(this.ownPing(seqNo, node.name));
+    const ping = encodePing({ ...this.ownPing(seqNo, node.name), challenge });
     if (node.state === 'alive') return this.outbox.packetWithGossip(endpointOf(node), ping);
     // Lifeguard's buddy system: a suspect hears of the accusation together with the probe, so that it can refute at once.
     const accusation = { incarnation: node.incarnation, node: node.name, from: this.parts.config.name };

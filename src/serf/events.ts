@@ -53,4 +53,6 @@ export type SerfEvent =
     }
   | { readonly kind: 'query-done'; readonly key: QueryKey }
   | { readonly kind: 'conflict'; readonly name: string; readonly mine: Endpoint; readonly theirs: Endpoint }
+  /** Somebody asked for our vote for a name, and does not prove to be whom we know by it. */
+  | { readonly kind: 'unproven-name'; readonly name: string; readonly at: Endpoint }
   | { readonly kind: 'left' };

@@ -17,7 +17,7 @@ import {
 } from './messages.ts';
 import { CONFLICT_QUERY } from './name-vote.ts';
 import { FANOUT_QUERY, QueryBook, type QueryMessage } from './query-book.ts';
-import type { SerfConfig } from './serf-config.ts';
+import { memberlistConfig, type SerfConfig } from './serf-config.ts';
 import type { Spreader } from './spreader.ts';
 
 /** Serf's limit for queries, answers and relayed answers. */
@@ -120,7 +120,7 @@ export class Queries {
     this.acknowledge(query);
     if (query.name.startsWith('_serf_')) {
       this.parts.emit({ kind: 'internal-query', ltime: query.ltime });
-      return this.handleInternal(query, from);
+      return this.handleInternal(now, query, from);
     }
     const timeoutMs = Math.min(Math.max(0, query.timeoutNs / 1e6), TIMEOUT_MS_MAX);
     this.parts.emit({ kind: 'query', query, from, deadline: now + timeoutMs });
@@ -134,13 +134,28 @@ export class Queries {
     this.parts.emit(isAck ? { kind: 'ack', key, from } : { kind: 'response', key, from, payload });
   }
 
-  private handleInternal(query: QueryMessage, from: string): void {
+  private handleInternal(now: Millis, query: QueryMessage, from: string): void {
     const operation = keyOperationOf(query.name);
     if (operation !== undefined) return this.handleKeys(query, operation, from);
     if (query.name !== CONFLICT_QUERY || query.payload === null) return;
     const name = new TextDecoder().decode(query.payload);
-    if (name === this.parts.config.name) return;
-    this.respond(query, encodeConflictResponse(this.parts.members.get(name) ?? null));
+    const { config, members } = this.parts;
+    if (name === config.name) return;
+    if (config.proofs?.hasKey(name) === true) return this.voteByKey(now, query, name);
+    this.respond(query, encodeConflictResponse(members.get(name) ?? null));
+  }
+
+  /** The vote of who has met the owner of a name before: for who proves to be that, wherever it is, and for nobody else. */
+  private voteByKey(now: Millis, query: QueryMessage, name: string): void {
+    const { config, memberlist, emit } = this.parts;
+    const { addr, port } = query;
+    memberlist().challenge(now, { name, addr, port }, (isProven) => {
+      if (!isProven) emit({ kind: 'unproven-name', name, at: endpointOf(query) });
+      const vsn = memberlistConfig(config).vsn;
+      // Who asks looks at the address alone.
+      const owner = { name, addr, port, vsn, tags: new Map(), status: 'alive' } as const;
+      this.respond(query, encodeConflictResponse(isProven ? owner : null));
+    });
   }
 
   private handleKeys(query: QueryMessage, operation: KeyOperation, from: string): void {

@@ -1,6 +1,7 @@
 import type { Millis } from '../lib/time.ts';
 import type { MemberlistConfig, Profile } from '../memberlist/config.ts';
 import type { Keyring } from '../memberlist/keyring.ts';
+import type { PeerProofs } from '../memberlist/proofs.ts';
 import type { KeyGuard } from './key-queries.ts';
 import type { SnapshotClocks } from './snapshot.ts';
 
@@ -48,13 +49,15 @@ export interface SerfConfig {
   readonly restored?: SnapshotClocks;
   /** Absent: everybody may change keys, as in Serf. */
   readonly keyGuard?: KeyGuard;
+  /** Absent: whose a name is goes by addresses alone, as in Serf. */
+  readonly proofs?: PeerProofs;
   /** Decides whether a value of a tag matches an expression that came by wire (Go's RE2 syntax, unanchored). Must be linear-time. */
   readonly matches: (expression: string, value: string) => boolean;
 }
 
 export function memberlistConfig(config: SerfConfig): MemberlistConfig {
-  const { name, addr, port, profile, compression, keyring } = config;
+  const { name, addr, port, profile, compression, keyring, proofs } = config;
   const current = config.protocol ?? SERF_PROTOCOL;
   const vsn = Uint8Array.from([...MEMBERLIST_PROTOCOL, SERF_PROTOCOL_MIN, SERF_PROTOCOL, current]);
-  return { name, addr, port, vsn, profile, compression, keyring };
+  return { name, addr, port, vsn, profile, compression, keyring, proofs };
 }

@@ -9,9 +9,11 @@ import {
 } from '../../src/memberlist/messages.ts';
 import { type NodeEntry, protocolMax } from '../../src/memberlist/node-table.ts';
 import { Prober } from '../../src/memberlist/prober.ts';
+import type { PeerProofs } from '../../src/memberlist/proofs.ts';
 import { addrOf, aliveOf, PORT, Rooms, type Sent } from './harness.ts';
 
 const PEER = { host: '10.0.0.1', port: PORT };
+const OWN_PING = { node: 'self', seqNo: 9, sourceAddr: EMPTY, sourceNode: '', sourcePort: 0 };
 const STRANGER = { host: '192.0.2.9', port: 40_000 };
 
 interface TcpAsked {
@@ -27,13 +29,15 @@ class Probing {
   readonly prober: Prober;
   now: number;
 
-  constructor(count: number, more: { pMax?: number } = {}) {
+  constructor(count: number, more: { pMax?: number; proofs?: PeerProofs } = {}) {
     const vsn = Uint8Array.of(1, more.pMax ?? 5, 2, 2, 5, 5);
     this.rooms.populate(count, { vsn });
     const tcpPing = (_now: number, node: NodeEntry, _message: Uint8Array, seqNo: number, until: number) => {
       this.tcp.push({ node: node.name, seqNo, until });
     };
-    this.prober = new Prober(this.rooms, this.rooms.membership, this.rooms.outbox, tcpPing, 0);
+    const { rooms } = this;
+    const config = { ...rooms.config, proofs: more.proofs };
+    this.prober = new Prober({ ...rooms, config }, this.rooms.membership, this.rooms.outbox, tcpPing, 0);
     this.now = this.prober.nextWake();
   }
 
@@ -438,5 +442,71 @@ describe('probing for somebody else', () => {
     expect(probing.rooms.delegate.rtts).toEqual([]);
     probing.prober.ack(probing.now + 2, { seqNo: own.seqNo, payload: null });
     expect(probing.rooms.delegate.rtts).toEqual([2]);
+  });
+});
+
+describe('proofs of who a member is', () => {
+  const CHALLENGED = Uint8Array.from({ length: 16 }, (_, i) => i);
+  const PROOF = Uint8Array.of(1, 2, 3);
+
+  /** A prober whose members prove something, and what it asked of that. */
+  function proving(wants = true) {
+    const asked: unknown[][] = [];
+    const proofs: PeerProofs = {
+      prove: (self, challenge) => {
+        asked.push(['prove', self.name, challenge]);
+        return PROOF;
+      },
+      wants: () => wants,
+      check: (claim, challenge, proof) => {
+        asked.push(['check', claim.name, challenge, proof]);
+        return true;
+      },
+      hasKey: () => true,
+    };
+    return { probing: new Probing(1, { proofs }), asked };
+  }
+
+  test('a probe asks for one where it is wanted, and the ack brings it', () => {
+    const { probing, asked } = proving();
+    const { seqNo, challenge } = probing.probe();
+    expect(challenge).toHaveLength(16);
+    probing.prober.ack(probing.now + 1, { seqNo, payload: null, proof: PROOF });
+    expect(asked).toEqual([['check', 'n1', challenge, PROOF]]);
+    const next = probing.probe();
+    expect(next.challenge).not.toEqual(challenge);
+    // Of a real member: alive all the same.
+    probing.prober.ack(probing.now + 1, { seqNo: next.seqNo, payload: null });
+    expect(asked).toHaveLength(1);
+    expect(probing.rooms.node('n1').state).toBe('alive');
+  });
+
+  test('what nobody asked for is not looked at', () => {
+    const { probing, asked } = proving(false);
+    const { seqNo, challenge } = probing.probe();
+    expect(challenge).toBeUndefined();
+    probing.prober.ack(probing.now + 1, { seqNo: seqNo + 1, payload: null, proof: PROOF });
+    probing.prober.ack(probing.now + 1, { seqNo, payload: null, proof: PROOF });
+    expect(asked).toEqual([]);
+  });
+
+  test.each([
+    ['of another length', CHALLENGED.subarray(1), []],
+    ['in order', CHALLENGED, [['prove', 'self', CHALLENGED]]],
+  ])('a challenge %s is acknowledged, and proven where it is one', (_what, challenge, expected) => {
+    const { probing, asked } = proving();
+    probing.prober.ping(PEER, { ...OWN_PING, challenge });
+    const acks = probing.rooms.sent().flatMap(({ messages }) => messages);
+    expect(acks).toEqual([
+      { kind: 'ack', seqNo: 9, payload: null, proof: expected.length === 0 ? undefined : PROOF },
+    ]);
+    expect(asked).toEqual(expected);
+  });
+
+  test('a challenge for another name is not answered at all', () => {
+    const { probing, asked } = proving();
+    probing.prober.ping(PEER, { ...OWN_PING, node: 'other', challenge: CHALLENGED });
+    expect(probing.rooms.sent()).toEqual([]);
+    expect(asked).toEqual([]);
   });
 });

@@ -21,12 +21,15 @@ export class RealSerf {
   readonly gossip: string;
   readonly rpc: string;
   readonly child: ChildProcess;
+  /** Everything it has said so far. */
+  readonly log: () => string;
 
-  private constructor(name: string, gossip: string, rpc: string, child: ChildProcess) {
+  private constructor(name: string, gossip: string, rpc: string, child: ChildProcess, log: () => string) {
     this.name = name;
     this.gossip = gossip;
     this.rpc = rpc;
     this.child = child;
+    this.log = log;
   }
 
   static async start(
@@ -55,7 +58,7 @@ export class RealSerf {
     child.stderr.on('data', (chunk) => {
       log += String(chunk);
     });
-    const serf = new RealSerf(name, gossip, rpc, child);
+    const serf = new RealSerf(name, gossip, rpc, child, () => log);
     await eventually(
       `serf agent ${name}; it said:\n${log}`,
       async () => (await serf.cli('members', `-rpc-auth=${options.auth ?? ''}`)).code === 0,
