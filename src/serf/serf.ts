@@ -189,7 +189,8 @@ export class Serf {
     this.joining += ignores;
     this.memberlist.join(now, to, (at, failure) => {
       this.joining -= ignores;
-      if (failure === undefined) this.announceJoin(at);
+      // Who was told to go while it was still joining must not take its own farewell back.
+      if (failure === undefined && !this.departure.isUnderWay) this.announceJoin(at);
       done(failure);
     });
   }

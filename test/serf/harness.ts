@@ -189,6 +189,6 @@ export function stateOf(more: Partial<SerfPushPull> = {}): Uint8Array {
   });
 }
 
-function exchangeOf(state: Partial<SerfPushPull>, join: boolean): Uint8Array {
+export function exchangeOf(state: Partial<SerfPushPull>, join: boolean): Uint8Array {
   return encodeExchange({ join, nodes: [], userState: stateOf(state) });
 }

@@ -14,7 +14,7 @@ import {
 } from '../../src/serf/messages.ts';
 import { encodeTags } from '../../src/serf/tags.ts';
 import { addrOf, aliveOf, PORT, remoteOf, sentOf } from '../memberlist/harness.ts';
-import { NO_TAGS, queryOf, Solo, stateOf } from './harness.ts';
+import { exchangeOf, NO_TAGS, queryOf, Solo, stateOf } from './harness.ts';
 
 const join = (node: string, ltime: number): Uint8Array => encodeJoin({ node, ltime });
 const leave = (node: string, ltime: number, prune = false): Uint8Array => encodeLeave({ node, ltime, prune });
@@ -386,6 +386,17 @@ describe('leaving', () => {
       solo.serf.drain();
       expect(solo.now).toBeLessThan(11_500);
     }
+  });
+
+  test('while a join is under way: nothing is announced that would take it back', () => {
+    const solo = new Solo(1);
+    solo.serf.join(solo.now, { host: '10.0.0.1', port: PORT }, () => {});
+    const dial = solo.serf.drain().find((output) => output.kind === 'dial');
+    solo.serf.leave(solo.now);
+    const answer = exchangeOf({}, true);
+    solo.serf.memberlist.receivedStream(solo.now, dial?.id ?? 0, { host: '10.0.0.1', port: PORT }, answer);
+    expect(solo.queued().map(({ kind }) => kind)).toEqual(['leave']);
+    expect(solo.member('self').status).toBe('leaving');
   });
 
   test('accusations and leave intents about us are not refuted any more', () => {
