@@ -55,6 +55,8 @@ export class SerfAttachment implements Engine {
   private tags: ReadonlyMap<string, string>;
   private client: RpcClient | undefined;
   private timer: NodeJS.Timeout | undefined;
+  /** The last time that we came to the Serf agent. */
+  private attaching: Promise<void> = Promise.resolve();
   private lastKey = 0;
   private repeatedAt: Millis = 0;
   private isClosed = false;
@@ -162,6 +164,8 @@ export class SerfAttachment implements Engine {
   async close(): Promise<void> {
     this.isClosed = true;
     clearTimeout(this.timer);
+    // What sets our tags at this moment must be over before they are taken back.
+    await this.attaching.catch(() => {});
     // An agent that is gone has no tags to take back.
     await this.client?.tags(new Map(), [STREAM_PORT_TAG]).catch(() => {});
     this.client?.close();
@@ -207,7 +211,8 @@ export class SerfAttachment implements Engine {
 
   private retry(): void {
     this.timer = setTimeout(() => {
-      this.attach().then(
+      this.attaching = this.attach();
+      this.attaching.then(
         () => this.parts.log.info('the Serf agent is back'),
         (error: Error) => {
           this.parts.log.debug(`still without the Serf agent: ${error.message}`);
