@@ -1,5 +1,5 @@
-import { verifyEd25519 } from '../identity/ed25519.ts';
 import type { OperatorKey } from '../identity/operator-key.ts';
+import { isTouched, verifyOperatorSignature } from '../identity/operator-signature.ts';
 import {
   type AgentIdentity,
   decodeIdentities,
@@ -7,7 +7,7 @@ import {
   identitiesRequest,
   signatureRequest,
 } from '../identity/ssh-agent-messages.ts';
-import { fingerprint } from '../identity/ssh-key.ts';
+import { fingerprint, isSecurityKey } from '../identity/ssh-key.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import { askSshAgent } from '../net/ssh-agent-socket.ts';
@@ -58,13 +58,18 @@ export function agentKey(options: AgentKeyOptions): OperatorKey {
         timeoutMs: options.timeoutMs ?? SIGN_TIMEOUT_MS,
         onWaiting: () => options.say(`waiting for the ssh-agent: confirm the use of ${key}, or touch it`),
       });
-      const signature = understood(socket, () => decodeSignature(reply));
+      const signature = understood(socket, () => decodeSignature(reply, publicKey));
       if (signature === undefined) {
         throw new FanoutError('KEY_INVALID', `the ssh-agent refused to sign with ${key}`, {
           hint: 'Was it confirmed? Is the key still there? Look with: ssh-add -l',
         });
       }
-      if (verifyEd25519(publicKey, preimage, signature)) return signature;
+      if (verifyOperatorSignature(publicKey, preimage, signature)) return signature;
+      if (isSecurityKey(publicKey) && !isTouched(signature)) {
+        throw new FanoutError('KEY_INVALID', `${key} has signed without a touch, which no node takes`, {
+          hint: 'Nothing was sent. Make a key with: ssh-keygen -t ed25519-sk, without no-touch-required.',
+        });
+      }
       throw new FanoutError(
         'INTEGRITY',
         `the signature that the ssh-agent at ${socket} gave is not one of ${key} over this command`,

@@ -78,8 +78,12 @@ async function byDefault(): Promise<FoundIdentity> {
     );
   }
   const held = (await agentIdentities(socket)).filter(isUsable);
-  const line = readPublicKeyFile(join(homedir(), '.ssh', 'id_ed25519.pub'));
-  const meant = held.filter(({ publicKey }) => line !== undefined && equalBytes(publicKey, line.key));
+  const lines = ['id_ed25519.pub', 'id_ed25519_sk.pub'].map((name) =>
+    readPublicKeyFile(join(homedir(), '.ssh', name)),
+  );
+  const meant = held.filter(({ publicKey }) =>
+    lines.some((line) => line !== undefined && equalBytes(publicKey, line.key)),
+  );
   const [only, ...others] = meant.length > 0 ? meant : held;
   if (only === undefined) throw nothingInAgent(own, socket);
   if (others.length > 0) throw severalInAgent(socket, held);

@@ -38,7 +38,8 @@ does as well: see "fanout operator show".`,
 "ssh-keygen -l" prints it, and its public line. Asks for no passphrase. The key is, in this
 order: -i, FANOUT_IDENTITY, "identity:" in ~/.config/fanout/config.yaml,
 ~/.config/fanout/operator.key, ~/.ssh/id_ed25519, the only Ed25519 key in ssh-agent.
-A .pub file, and an OpenSSH key with a passphrase, mean the key in ssh-agent.`,
+A .pub file, and an OpenSSH key with a passphrase or of a security key (ed25519-sk), mean the
+key in ssh-agent.`,
   )
     .addOption(identityOption())
     .addOption(formatOption('text', 'json'))

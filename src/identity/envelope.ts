@@ -2,7 +2,8 @@ import { equalBytes, toHex, utf8, utf8Text } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { type Encodable, encodeRpc } from '../lib/msgpack.ts';
 import { BOX_KEY_BYTES, isWeakBoxKey } from './box.ts';
-import { ED25519_SIGNATURE_BYTES, verifyEd25519 } from './ed25519.ts';
+import { ED25519_SIGNATURE_BYTES } from './ed25519.ts';
+import { SECURITY_KEY_SIGNATURE_BYTES, verifyOperatorSignature } from './operator-signature.ts';
 import { KEY_ID_BYTES, keyId } from './ssh-key.ts';
 import { NAMESPACES, sshsigPreimage } from './sshsig.ts';
 import { decodeWhole, TupleReader, textOf } from './tuple.ts';
@@ -76,19 +77,16 @@ export interface SignedEnvelope {
   readonly approvals: readonly Approval[];
 }
 
-/**
- * What kind of key made a signature. Hardware-backed SSH keys would be another kind, with another preimage.
- */
-const KIND_ED25519 = 0;
+/** Bytes of a signature, by what kind of key made it: one in a file or an agent, or a security key. */
+const SIGNATURE_BYTES = [ED25519_SIGNATURE_BYTES, SECURITY_KEY_SIGNATURE_BYTES] as const;
 const APPROVALS_MAX = 8;
 
-/** Gives 64 signature bytes over an SSHSIG preimage: at once, or later, when somebody else has to be asked. */
+/** Gives the signature over an SSHSIG preimage: at once, or later, when somebody else has to be asked. */
 type Signer = (preimage: Uint8Array) => Uint8Array | Promise<Uint8Array>;
 
 /**
  * Envelope bytes: msgpack [body bytes, [[key id, kind, signature], ...]], the operator's signature first and
- * approvals behind it. `sign` gets the SSHSIG preimage and
- * gives 64 bytes. Throws FanoutError COMMAND_REFUSED when a node would refuse the body for its form, before
+ * approvals behind it. `sign` gets the SSHSIG preimage. Throws FanoutError COMMAND_REFUSED when a node would refuse the body for its form, before
  * anything is signed.
  */
 export function signCommand(body: CommandBody, sign: (preimage: Uint8Array) => Uint8Array): Uint8Array;
@@ -165,10 +163,7 @@ export function mergeApprovals(one: SignedEnvelope, other: SignedEnvelope): Uint
 
 function packed({ body, bodyBytes, signature, approvals }: SignedEnvelope): Uint8Array {
   const entries = [{ keyId: body.keyId, signature }, ...approvals];
-  const envelope = encodeRpc([
-    bodyBytes,
-    entries.map((entry) => [entry.keyId, KIND_ED25519, entry.signature]),
-  ]);
+  const envelope = encodeRpc(envelopeTuple(bodyBytes, entries));
   if (envelope.length > ENVELOPE_BYTES_MAX) {
     throw new FanoutError(
       'COMMAND_REFUSED',
@@ -192,8 +187,8 @@ export function decodeEnvelope(bytes: Uint8Array): SignedEnvelope {
   const entries = outer.list('signatures', 1, 1 + APPROVALS_MAX).map((item) => {
     const entry = TupleReader.of(item, 'signature entry', 3);
     const id = entry.bytes('key id', KEY_ID_BYTES);
-    entry.integer('kind', KIND_ED25519, KIND_ED25519);
-    return { keyId: id, signature: entry.bytes('signature', ED25519_SIGNATURE_BYTES) };
+    const kind = entry.integer('kind', 0, SIGNATURE_BYTES.length - 1);
+    return { keyId: id, signature: entry.bytes('signature', SIGNATURE_BYTES[kind] ?? 0) };
   });
   const body = decodeBody(bodyBytes);
   const [signer, ...approvals] = entries;
@@ -203,7 +198,7 @@ export function decodeEnvelope(bytes: Uint8Array): SignedEnvelope {
   if (new Set(entries.map((entry) => toHex(entry.keyId))).size !== entries.length) {
     throw new DecodeError('approvals', 'one key has signed twice');
   }
-  requireCanonical(bytes, [bodyBytes, entries.map((entry) => [entry.keyId, KIND_ED25519, entry.signature])]);
+  requireCanonical(bytes, envelopeTuple(bodyBytes, entries));
   return { body, bodyBytes, signature: signer.signature, approvals };
 }
 
@@ -214,14 +209,20 @@ export function decodeEnvelope(bytes: Uint8Array): SignedEnvelope {
 export function verifyEnvelope(envelope: SignedEnvelope, publicKey: Uint8Array): boolean {
   if (!equalBytes(keyId(publicKey), envelope.body.keyId)) return false;
   const preimage = sshsigPreimage(NAMESPACES.command, envelope.bodyBytes);
-  return verifyEd25519(publicKey, preimage, envelope.signature);
+  return verifyOperatorSignature(publicKey, preimage, envelope.signature);
 }
 
 /** Whether the person with this public key approved exactly these body bytes. False, never an error, otherwise. */
 export function verifyApproval(envelope: SignedEnvelope, approval: Approval, publicKey: Uint8Array): boolean {
   if (!equalBytes(keyId(publicKey), approval.keyId)) return false;
   const preimage = sshsigPreimage(NAMESPACES.approval, envelope.bodyBytes);
-  return verifyEd25519(publicKey, preimage, approval.signature);
+  return verifyOperatorSignature(publicKey, preimage, approval.signature);
+}
+
+function envelopeTuple(bodyBytes: Uint8Array, entries: readonly Approval[]): Encodable {
+  const kindOf = ({ signature }: Approval): number =>
+    SIGNATURE_BYTES.indexOf(signature.length as (typeof SIGNATURE_BYTES)[number]);
+  return [bodyBytes, entries.map((entry) => [entry.keyId, kindOf(entry), entry.signature])];
 }
 
 function bodyTuple(body: CommandBody): Encodable {

@@ -22,7 +22,7 @@ export interface OperatorKey {
   readonly publicKey: Uint8Array;
   /** The comment of the key. It names nobody by itself: a node's policy says whose key it is. */
   readonly name: string;
-  /** The 64-byte signature over an SSHSIG preimage. Rejects with FanoutError when somebody else signs and does not. */
+  /** The signature over an SSHSIG preimage: 64 bytes, 69 of a security key. Rejects with FanoutError when somebody else signs and does not. */
   sign(preimage: Uint8Array): Uint8Array | Promise<Uint8Array>;
 }
 
@@ -34,7 +34,7 @@ export interface LocalKey extends OperatorKey {
 /** What a key file is. */
 export type KeyFile =
   | { readonly kind: 'open'; readonly key: PrivateKey }
-  /** OpenSSH's, with a passphrase: only an agent can sign with it. */
+  /** OpenSSH's, with a passphrase or for a security key: only an agent can sign with it. */
   | { readonly kind: 'locked'; readonly publicKey: Uint8Array }
   /** Ours, with a passphrase. */
   | { readonly kind: 'sealed'; readonly key: SealedKey };

@@ -1,7 +1,8 @@
-import { concatBytes, equalBytes, readU32, utf8, utf8Text } from '../lib/bytes.ts';
+import { concatBytes, EMPTY, equalBytes, readU32, utf8, utf8Text } from '../lib/bytes.ts';
 import { DecodeError, FanoutError } from '../lib/errors.ts';
 import { ED25519_SIGNATURE_BYTES } from './ed25519.ts';
-import { keyOfBlob, publicBlob, sha256Fingerprint } from './ssh-key.ts';
+import { SECURITY_KEY_SIGNATURE_BYTES } from './operator-signature.ts';
+import { isSecurityKey, keyOfBlob, keyTypeOf, publicBlob, sha256Fingerprint } from './ssh-key.ts';
 import { SshReader, sshString, sshU32 } from './ssh-wire.ts';
 
 // The client's half of the ssh-agent protocol (draft-miller-ssh-agent), as far as an operator needs it: which keys are
@@ -15,6 +16,9 @@ const TYPE_BYTES_MAX = 64;
 /** The length in front of every message. */
 const LENGTH_BYTES = 4;
 
+/** Flags and counter of a security key. */
+const DEVICE_BYTES = SECURITY_KEY_SIGNATURE_BYTES - ED25519_SIGNATURE_BYTES;
+
 const FAILURE = 5;
 const REQUEST_IDENTITIES = 11;
 const IDENTITIES_ANSWER = 12;
@@ -27,7 +31,7 @@ const OTHER_FAILURES = [28, 102];
 export interface AgentIdentity {
   /** The type in the key itself, such as `ssh-ed25519` or `ssh-rsa`; '' when it is no text. */
   readonly type: string;
-  /** The 32 bytes of a sound Ed25519 key; undefined for every other. */
+  /** A sound Ed25519 key, which may be in a security key; undefined for every other. */
   readonly publicKey: Uint8Array | undefined;
   /** As `ssh-add -l` prints it. */
   readonly fingerprint: string;
@@ -40,7 +44,7 @@ export function identitiesRequest(): Uint8Array {
   return sshString(Uint8Array.of(REQUEST_IDENTITIES));
 }
 
-/** Asks for a signature over `message` by an Ed25519 key. */
+/** Asks for a signature over `message` by a key. */
 export function signatureRequest(publicKey: Uint8Array, message: Uint8Array): Uint8Array {
   const fields = [sshString(publicBlob(publicKey)), sshString(message), sshU32(0)];
   return sshString(concatBytes(Uint8Array.of(SIGN_REQUEST), ...fields));
@@ -86,22 +90,26 @@ export function decodeIdentities(reply: Uint8Array): readonly AgentIdentity[] | 
   return identities;
 }
 
-/** The 64 signature bytes in an answer. Throws DecodeError; undefined when the agent refuses to sign. */
-export function decodeSignature(reply: Uint8Array): Uint8Array | undefined {
+/**
+ * The signature of a key in an answer: 64 bytes, 69 of a security key. Throws DecodeError; undefined when the agent refuses to
+ * sign.
+ */
+export function decodeSignature(reply: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined {
   const reader = answerOf(reply, SIGN_RESPONSE);
   if (reader === undefined) return undefined;
   const blob = new SshReader(reader.string());
   needEnd(reader);
-  const type = blob.string();
-  if (!equalBytes(type, utf8('ssh-ed25519'))) {
-    throw new DecodeError('agent', 'its signature is of another type than ssh-ed25519');
+  const type = keyTypeOf(publicKey);
+  if (!equalBytes(blob.string(), utf8(type))) {
+    throw new DecodeError('agent', `its signature is of another type than ${type}`);
   }
   const signature = blob.string();
+  const ofDevice = isSecurityKey(publicKey) ? blob.take(DEVICE_BYTES) : EMPTY;
   needEnd(blob);
   if (signature.length !== ED25519_SIGNATURE_BYTES) {
     throw new DecodeError('agent', `its signature has ${signature.length} bytes, it must have 64`);
   }
-  return Uint8Array.from(signature);
+  return concatBytes(signature, ofDevice);
 }
 
 function answerOf(reply: Uint8Array, wanted: number): SshReader | undefined {

@@ -5,6 +5,10 @@ import { ED25519_KEY_BYTES, ed25519PublicKey, isSmallOrder } from './ed25519.ts'
 import { SshReader, sshString, sshU32 } from './ssh-wire.ts';
 
 const KEY_TYPE = 'ssh-ed25519';
+/** Of a key inside a FIDO device. */
+const SECURITY_KEY_TYPE = 'sk-ssh-ed25519@openssh.com';
+/** What such a key is for; ssh-keygen says "ssh:". */
+const APPLICATION_BYTES_MAX = 256;
 const MAKE_A_KEY = 'Make one with: fanout operator keygen';
 
 /** Longest comment (for fanout: the operator's name) in bytes of UTF-8. It is shown in tables and logs. */
@@ -16,7 +20,10 @@ const COMMENT_BYTES_MAX = 256;
  */
 export const KEY_ID_BYTES = 8;
 
-/** An operator's public key: 32 bytes, and the comment behind it (the operator's name; may be empty). */
+/**
+ * An operator's public key, and the comment behind it (the operator's name; may be empty). The key is 32 bytes of Ed25519; of a
+ * security key the application that it signs for comes behind them, since it is a part of what is trusted.
+ */
 export interface PublicLine {
   readonly key: Uint8Array;
   readonly comment: string;
@@ -29,9 +36,25 @@ export interface PrivateKey {
   readonly comment: string;
 }
 
-/** The public key as SSH's wire and fingerprints have it: string type, string key (RFC 8709). */
+/** Whether the secret of a public key is in a FIDO device, which signs in a form of its own. */
+export function isSecurityKey(publicKey: Uint8Array): boolean {
+  return publicKey.length > ED25519_KEY_BYTES;
+}
+
+/** The type of a public key, as the lines of .pub files begin. */
+export function keyTypeOf(publicKey: Uint8Array): string {
+  return isSecurityKey(publicKey) ? SECURITY_KEY_TYPE : KEY_TYPE;
+}
+
+/**
+ * The public key as SSH's wire and fingerprints have it: string type, string key (RFC 8709), and of a security key string
+ * application (OpenSSH's PROTOCOL.u2f).
+ */
 export function publicBlob(publicKey: Uint8Array): Uint8Array {
-  return concatBytes(sshString(utf8(KEY_TYPE)), sshString(publicKey));
+  const type = sshString(utf8(keyTypeOf(publicKey)));
+  if (!isSecurityKey(publicKey)) return concatBytes(type, sshString(publicKey));
+  const application = publicKey.subarray(ED25519_KEY_BYTES);
+  return concatBytes(type, sshString(publicKey.subarray(0, ED25519_KEY_BYTES)), sshString(application));
 }
 
 /** The fingerprint as `ssh-keygen -l` prints it: `SHA256:` and unpadded base64. */
@@ -44,26 +67,30 @@ export function sha256Fingerprint(bytes: Uint8Array): string {
   return `SHA256:${createHash('sha256').update(bytes).digest('base64').replace(/=+$/, '')}`;
 }
 
-/** The short name of a key in an envelope: the first 8 bytes of SHA-256 over the raw 32 bytes. */
+/** The short name of a key in an envelope: the first 8 bytes of SHA-256 over the public key. */
 export function keyId(publicKey: Uint8Array): Uint8Array {
   return Uint8Array.from(createHash('sha256').update(publicKey).digest().subarray(0, KEY_ID_BYTES));
 }
 
 /** The line of a .pub file, an authorized_keys file or a policy, without a line end. */
 export function formatPublicLine(key: Uint8Array, comment: string): string {
-  return `${KEY_TYPE} ${base64(publicBlob(key))}${comment === '' ? '' : ` ${checkComment(comment)}`}`;
+  return `${keyTypeOf(key)} ${base64(publicBlob(key))}${comment === '' ? '' : ` ${checkComment(comment)}`}`;
 }
 
-/** Reads `ssh-ed25519 AAAA... name`. Throws FanoutError KEY_INVALID with what is wrong and what to do. */
+/** Reads `ssh-ed25519 AAAA... name`, or a line of a security key. Throws FanoutError KEY_INVALID with what is wrong and what to do. */
 export function parsePublicLine(line: string): PublicLine {
   const text = line.trim();
   const match = /^(\S+)[ \t]+(\S+)(?:[ \t]+(.*))?$/.exec(text);
   if (match === null || text.startsWith('-----BEGIN ')) throw notAPublicKey(text);
   const [, type = '', encoded = '', comment = ''] = match;
-  if (type !== KEY_TYPE) throw wrongType(type);
+  if (type !== KEY_TYPE && type !== SECURITY_KEY_TYPE) throw wrongType(type);
   const blob = strictBase64(encoded);
   if (blob === undefined) throw invalid('the public key is not base64: it was cut or changed', COPY_AGAIN);
-  return { key: keyOfBlob(blob), comment: checkComment(comment) };
+  const key = keyOfBlob(blob);
+  if (keyTypeOf(key) !== type) {
+    throw invalid(`the line says ${type}, and the key in it is of type ${keyTypeOf(key)}`, COPY_AGAIN);
+  }
+  return { key, comment: checkComment(comment) };
 }
 
 /**
@@ -104,13 +131,15 @@ export function parsePrivateKey(text: string): PrivateKey {
 }
 
 /**
- * The public key of an OpenSSH private key file that is protected by a passphrase; undefined for one that is not. It
- * stands in the clear, and tells an agent which key is meant. Throws as `parsePrivateKey` does.
+ * The public key of an OpenSSH private key file that only an agent can sign with: one that is protected by a passphrase, or
+ * that names a security key; undefined for every other. It stands in the clear, and tells an agent which key is meant.
+ * Throws as `parsePrivateKey` does.
  */
 export function lockedPublicKey(text: string): Uint8Array | undefined {
   return undamaged(() => {
     const { isLocked, blob } = readHead(new SshReader(pemBody(text.trim())));
-    return isLocked ? keyOfBlob(blob) : undefined;
+    const key = keyOfBlob(blob);
+    return isLocked || isSecurityKey(key) ? key : undefined;
   });
 }
 
@@ -182,17 +211,19 @@ function parseOpenSsh(bytes: Uint8Array): PrivateKey {
 }
 
 /**
- * The raw key inside a public blob. Throws FanoutError KEY_INVALID for every other key type and every unsafe key.
+ * The public key inside a blob. Throws FanoutError KEY_INVALID for every other key type and every unsafe key.
  */
 export function keyOfBlob(blob: Uint8Array): Uint8Array {
   let type: string | undefined;
   let key: Uint8Array;
+  let application: Uint8Array | undefined;
   let left: number;
   try {
     const reader = new SshReader(blob);
     type = utf8Text(reader.string());
-    if (type !== KEY_TYPE) throw wrongType(type ?? 'unknown');
+    if (type !== KEY_TYPE && type !== SECURITY_KEY_TYPE) throw wrongType(type ?? 'unknown');
     key = Uint8Array.from(reader.string());
+    if (type === SECURITY_KEY_TYPE) application = reader.string();
     left = reader.rest().length;
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
@@ -210,7 +241,14 @@ export function keyOfBlob(blob: Uint8Array): Uint8Array {
       `Nobody made this key by accident. ${MAKE_A_KEY}`,
     );
   }
-  return key;
+  return application === undefined ? key : concatBytes(key, checkApplication(application));
+}
+
+/** Some text: without any, the key would be taken for one that is in a file. */
+function checkApplication(bytes: Uint8Array): Uint8Array {
+  const text = utf8Text(bytes) ?? '';
+  if (text !== '' && bytes.length <= APPLICATION_BYTES_MAX && !/\p{Cc}/u.test(text)) return bytes;
+  throw invalid('the security key is for an application without a plain name', COPY_AGAIN);
 }
 
 function need(holds: boolean, otherwise: string): asserts holds {
@@ -234,10 +272,8 @@ function invalid(message: string, hint: string): FanoutError {
 
 function wrongType(type: string): FanoutError {
   const shown = /^[a-z0-9@.-]{1,64}$/.test(type) ? type : 'another kind';
-  // Hardware keys sign a text of their own with flags and a counter, which nodes do not check.
-  const why = shown.startsWith('sk-') ? ' (a hardware key signs in another form than nodes check)' : '';
   return invalid(
-    `the key is of type ${shown}; fanout takes ssh-ed25519 keys alone${why}`,
+    `the key is of type ${shown}; fanout takes ${KEY_TYPE} keys, and ${SECURITY_KEY_TYPE} of security keys`,
     `One kind of signature is less to get wrong. ${MAKE_A_KEY}`,
   );
 }
@@ -251,7 +287,7 @@ function notAPublicKey(text: string): FanoutError {
   }
   return invalid(
     'this is not a public key line',
-    'It looks like: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA... name',
+    `It looks like: ${KEY_TYPE} AAAAC3NzaC1lZDI1NTE5AAAA... name`,
   );
 }
 

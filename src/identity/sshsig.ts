@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { concatBytes, EMPTY, utf8 } from '../lib/bytes.ts';
-import { publicBlob } from './ssh-key.ts';
+import { keyTypeOf, publicBlob } from './ssh-key.ts';
 import { sshString, sshU32 } from './ssh-wire.ts';
 
 // SSHSIG (PROTOCOL.sshsig in OpenSSH's sources) is the one form of every signature in fanout: stock
@@ -37,6 +37,12 @@ export function sshsigPreimage(namespace: string, body: Uint8Array): Uint8Array 
   );
 }
 
+/** A signature as SSH has it: type, 64 bytes, and behind them what a security key adds. */
+function signatureBlob(publicKey: Uint8Array, signature: Uint8Array): Uint8Array {
+  const [ed25519, ofDevice] = [signature.subarray(0, 64), signature.subarray(64)];
+  return concatBytes(sshString(utf8(keyTypeOf(publicKey))), sshString(ed25519), ofDevice);
+}
+
 /**
  * The armoured file that `ssh-keygen -Y verify -n NAMESPACE` takes, from a raw signature over the preimage.
  */
@@ -48,7 +54,7 @@ export function armorSshsig(namespace: string, publicKey: Uint8Array, signature:
     sshString(utf8(namespace)),
     sshString(EMPTY),
     sshString(utf8(HASH)),
-    sshString(concatBytes(sshString(utf8('ssh-ed25519')), sshString(signature))),
+    sshString(signatureBlob(publicKey, signature)),
   );
   const lines =
     Buffer.from(blob)

@@ -221,7 +221,7 @@ const membership = oneOf<typeof name | typeof endingMembership>(
 ) as v.GenericSchema<unknown, string | { name: string; notAfter?: string | undefined }>;
 
 const operator = closed({
-  key: v.pipe(text, told({ pattern: '^ssh-ed25519 [A-Za-z0-9+/=]+( .*)?$' })),
+  key: v.pipe(text, told({ pattern: '^(ssh-ed25519|sk-ssh-ed25519@openssh\\.com) [A-Za-z0-9+/=]+( .*)?$' })),
   groups: v.optional(list(membership), []),
   notAfter: v.optional(day),
 });

@@ -210,8 +210,8 @@ describe('a key file that somebody else prepared', () => {
     const rsa = 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAB bob';
     const hardware = 'sk-ssh-ed25519@openssh.com AAAA bob';
     for (const [text, message] of [
-      [rsa, 'type ssh-rsa; fanout takes ssh-ed25519 keys alone'],
-      [hardware, 'a hardware key signs in another form'],
+      [rsa, 'type ssh-rsa; fanout takes ssh-ed25519 keys'],
+      [hardware, 'the public key is incomplete'],
       ['\0', 'not a public key line'],
       [readFileSync(`${make('a.key')}.pub`, 'utf8').repeat(2), 'not a public key line'],
     ] as const) {

@@ -2,12 +2,13 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, statSync, wri
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createOperatorKey } from '../../src/identity/operator-key.ts';
-import { parsePublicLine } from '../../src/identity/ssh-key.ts';
+import { fingerprint, formatPublicLine, parsePublicLine } from '../../src/identity/ssh-key.ts';
 import { starts } from '../hostile/rogue.ts';
 import { signerOf } from '../identity/fixtures.ts';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
 import { FakeAgent } from '../support/fake-agent.ts';
 import { eventually, FANOUT, type Result, runProgram, stopProcess } from '../support/processes.ts';
+import { SecurityKey } from '../support/security-key.ts';
 import { HAS_SSH_AGENT, SshAgent } from '../support/ssh-agent.ts';
 import { HAS_TMUX, Tmux } from '../support/tmux.ts';
 
@@ -82,6 +83,52 @@ describe.skipIf(!HAS_SSH_AGENT)('a key in ssh-agent', () => {
       code: 2,
       stderr: expect.stringContaining(`ssh-add ${other}`),
     });
+  });
+});
+
+describe('a security key', () => {
+  const device = new SecurityKey('alice');
+
+  /** An agent whose policy knows alice by her device, and the environment in which an ssh-agent holds that. */
+  async function node(name: string, flags: number) {
+    const file = cluster.addPolicy(name, RULES, 'sandbox: none');
+    const own = readFileSync(file, 'utf8').replace(
+      cluster.publicLine,
+      formatPublicLine(device.publicKey, ''),
+    );
+    writeFileSync(file, own);
+    const agent = await cluster.start({ name, policy: file, join: web1.gossip });
+    const held = await device.agent(flags);
+    onTestFinished(() => held.stop());
+    const pub = join(cluster.dir, `${name}.pub`);
+    writeFileSync(pub, `${formatPublicLine(device.publicKey, 'alice')}\n`);
+    await cluster.complete(3, agent);
+    onTestFinished(() => stopProcess(agent.child, 'SIGINT'));
+    const env = { SSH_AUTH_SOCK: held.path, FANOUT_IDENTITY: pub, FANOUT_RPC_ADDR: agent.control };
+    return { agent, env };
+  }
+
+  test('in ssh-agent signs what nodes carry out, and what others do not know', async () => {
+    const { env } = await node('sk1', 1);
+    const run = await detached(['echo by-device', '--node', 'sk1'], env);
+    expect(run).toMatchObject({ code: 0, stdout: 'sk1: by-device\n' });
+    const shown = await detached(['operator', 'show', '--format', 'json'], env);
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      protection: 'ssh-agent',
+      fingerprint: fingerprint(device.publicKey),
+      publicLine: formatPublicLine(device.publicKey, 'my device'),
+    });
+    // web1 knows her by another key.
+    const elsewhere = await detached(['echo by-device', '--node', 'web1'], env);
+    expect(elsewhere.code).not.toBe(0);
+    expect(starts(web1, 'echo', 'by-device')).toBe(0);
+  });
+
+  test('that nobody touched signs nothing that is sent', async () => {
+    const { agent, env } = await node('sk2', 0);
+    const run = await detached(['echo untouched', '--node', 'sk2'], env);
+    expect(run).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('without a touch') });
+    expect(starts(agent, 'echo', 'untouched')).toBe(0);
   });
 });
 

@@ -41,7 +41,12 @@ test('the key id is the front of the SHA-256 of the raw key', () => {
 
 test.each([
   ['an RSA key', 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAB bob', 'type ssh-rsa; fanout takes ssh-ed25519 keys'],
-  ['a hardware key', 'sk-ssh-ed25519@openssh.com AAAA bob', 'type sk-ssh-ed25519@openssh.com'],
+  [
+    'another hardware key',
+    'sk-ecdsa-sha2-nistp256@openssh.com AAAA bob',
+    'type sk-ecdsa-sha2-nistp256@openssh.com',
+  ],
+  ['a cut hardware key', 'sk-ssh-ed25519@openssh.com AAAA bob', 'incomplete'],
   ['options in front', 'no-pty ssh-ed25519 AAAA bob', 'type no-pty'],
   ['a terminal escape as type', '\u001b[2J AAAA', 'another kind'],
   ['nothing', '', 'not a public key line'],
