@@ -1,7 +1,4 @@
 import { availableParallelism, cpus, hostname } from 'node:os';
-import { join as joinPath } from 'node:path';
-import { KnownNodes } from '../identity/known-nodes.ts';
-import { quote } from '../identity/owned-file.ts';
 import type { Endpoint } from '../lib/net-address.ts';
 import { formatEndpoint } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
@@ -18,7 +15,7 @@ import { Host, type HostGround, openGround } from './host.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import type { Log, LogWatch } from './log.ts';
 import { NameConflict } from './name-conflict.ts';
-import { PEER_KEYS_FILE, PeerKeys } from './peer-keys.ts';
+import { PeerKeys } from './peer-keys.ts';
 import { rejoin } from './rejoin.ts';
 import { serfConfig } from './serf-config.ts';
 import { SerfDriver } from './serf-driver.ts';
@@ -77,12 +74,9 @@ export class Agent implements Controlled {
         permit: (change) => (agent === undefined ? 'this agent is starting' : agent.keys.permit(change)),
         changed: (keyring) => agent?.keys.changed(keyring),
       };
-      const known = KnownNodes.load(
-        joinPath(config.dataDir, PEER_KEYS_FILE),
-        ` --data-dir ${quote(config.dataDir)}`,
-      );
       const { nodeKey } = ground;
-      const peerKeys = new PeerKeys({ nodeKey, known, log, now: () => performance.now() });
+      const { dataDir } = config;
+      const peerKeys = new PeerKeys({ nodeKey, dataDir, log, now: () => performance.now() });
       const own = { keyGuard, proofs: peerKeys };
       const restored = snapshot === undefined ? {} : { restored: snapshot.content };
       const configure = (port: number): SerfConfig => ({ ...serfConfig(config, port), ...own, ...restored });

@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import { verifyEd25519 } from '../identity/ed25519.ts';
-import type { KnownNodes } from '../identity/known-nodes.ts';
+import { KnownNodes } from '../identity/known-nodes.ts';
 import { IDENTITY_BYTES, type NodeKey } from '../identity/node-key.ts';
-import { errnoOf } from '../identity/owned-file.ts';
+import { errnoOf, quote } from '../identity/owned-file.ts';
 import { NAMESPACES, sshsigPreimage } from '../identity/sshsig.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -14,7 +15,7 @@ import { RateLimiter } from '../runtime/rate-limiter.ts';
 import type { Log } from './log.ts';
 
 /** The file of an agent's pins, in its data folder. */
-export const PEER_KEYS_FILE = 'known_nodes';
+const PEER_KEYS_FILE = 'known_nodes';
 
 /** An agent is in one cluster, whatever the environments of its policies are called. */
 const CLUSTER = 'cluster';
@@ -37,7 +38,8 @@ const SIGNATURE_BYTES = 64;
  */
 export class PeerKeys implements PeerProofs {
   private readonly nodeKey: NodeKey;
-  private readonly known: KnownNodes;
+  /** Undefined when its file is broken: then nobody has a key for us until the next start. */
+  private readonly known: KnownNodes | undefined;
   private readonly log: Log;
   private readonly rate: RateLimiter;
   /** Where each member was when it last gave its proof to this agent. */
@@ -47,14 +49,15 @@ export class PeerKeys implements PeerProofs {
 
   constructor(parts: {
     readonly nodeKey: NodeKey;
-    readonly known: KnownNodes;
+    readonly dataDir: string;
     readonly log: Log;
     readonly now: () => Millis;
   }) {
-    const { nodeKey, known, log, now } = parts;
+    const { nodeKey, dataDir, log, now } = parts;
     this.nodeKey = nodeKey;
-    this.known = known;
     this.log = log;
+    const path = join(dataDir, PEER_KEYS_FILE);
+    this.known = this.unlessBroken(() => KnownNodes.load(path, ` --data-dir ${quote(dataDir)}`));
     this.rate = new RateLimiter(now);
   }
 
@@ -84,22 +87,25 @@ export class PeerKeys implements PeerProofs {
 
   hasKey(name: string): boolean {
     // Read again: "fanout known-nodes forget" writes into the file.
-    this.try(() => this.known.refresh());
-    return this.known.has(CLUSTER, name);
+    this.unlessBroken(() => this.known?.refresh());
+    return this.known?.has(CLUSTER, name) === true;
   }
 
   /** Somebody asked us to vote for it under a name, and could not prove to be whom we know by it. */
   refused(name: string, at: Endpoint): void {
+    const { known } = this;
+    if (known === undefined) return;
     this.warnOnce(
       `refused ${name}`,
-      `"${name}" at ${formatEndpoint(at)} does not prove the node key that ${this.known.path} has for that name: it gets ` +
-        `no vote. If the machine was set up anew, run: ${this.known.forgetCommand({ node: name, environment: CLUSTER })}`,
+      `"${name}" at ${formatEndpoint(at)} does not prove the node key that ${known.path} has for that name: it gets ` +
+        `no vote. If the machine was set up anew, run: ${known.forgetCommand({ node: name, environment: CLUSTER })}`,
     );
   }
 
   /** Whether a name has this key for us; one without any has it from now on. */
   private isThatOf(name: string, identity: Uint8Array): boolean {
     const { known } = this;
+    if (known === undefined) return false;
     const state = known.check(CLUSTER, name, identity);
     if (state === 'known') return true;
     if (state !== 'new') {
@@ -110,18 +116,19 @@ export class PeerKeys implements PeerProofs {
       this.warnOnce('full', `${known.path} has ${PINS_MAX} node keys: no more are remembered`);
       return false;
     }
-    return this.try(() => known.remember(CLUSTER, name, identity));
+    this.unlessBroken(() => known.remember(CLUSTER, name, identity));
+    return known.check(CLUSTER, name, identity) === 'known';
   }
 
-  private try(action: () => void): boolean {
+  /** A file that was spoilt, as by a power cut, or a full disk: it is told, and the agent goes on with what it knows. */
+  private unlessBroken<T>(action: () => T): T | undefined {
     try {
-      action();
-      return true;
+      return action();
     } catch (error) {
-      // A file that was spoilt, or a full disk: the name stays without a key, and the agent goes on.
       if (!(error instanceof FanoutError) && errnoOf(error) === undefined) throw error;
-      this.warnOnce('file', `the node keys of other members: ${(error as Error).message}`);
-      return false;
+      const hint = error instanceof FanoutError && error.hint !== undefined ? `. ${error.hint}` : '';
+      this.warnOnce('file', `the node keys of other members: ${(error as Error).message}${hint}`);
+      return undefined;
     }
   }
 

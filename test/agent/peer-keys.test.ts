@@ -37,8 +37,7 @@ function keysOf(nodeKey: NodeKey): PeerKeys {
     warnings.push(text);
   };
   const log = { debug: () => {}, info: () => {}, warn, error: warn };
-  const known = KnownNodes.load(file(), ` --data-dir ${dir}`);
-  return new PeerKeys({ nodeKey, known, log, now: () => clock });
+  return new PeerKeys({ nodeKey, dataDir: dir, log, now: () => clock });
 }
 
 function proofOf(nodeKey: NodeKey, claim: Claim = WEB1, challenge = CHALLENGE): Uint8Array {
@@ -168,6 +167,18 @@ describe('the file of the pins', () => {
     appendFileSync(file(), 'garbage\n');
     expect(keys.hasKey('web1')).toBe(true);
     expect(warnings.join()).toContain('known_nodes:2: expected NODE ENVIRONMENT IDENTITY');
+  });
+
+  test('that a power cut has spoilt does not keep an agent from starting: it votes as Serf does', () => {
+    keysOf(OWNER).check(WEB1, CHALLENGE, proofOf(OWNER));
+    appendFileSync(file(), 'web2 clus\n');
+    const keys = keysOf(OWNER);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain('known_nodes:2: expected NODE ENVIRONMENT IDENTITY. Look at it');
+    expect(keys.hasKey('web1')).toBe(false);
+    expect(keys.check(WEB1, CHALLENGE, proofOf(OWNER))).toBe(false);
+    keys.refused('web1', { host: '10.0.0.1', port: PORT });
+    expect(keys.prove(WEB1, CHALLENGE)).toHaveLength(128);
   });
 
   test('does not grow without bound, however many members somebody invents', () => {
