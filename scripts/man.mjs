@@ -27,7 +27,7 @@ try {
     logLevel: 'warning',
   });
   const { loadProgram, manPages } = await import(pathToFileURL(file).href);
-  const program = await loadProgram(undefined, undefined, async () => {});
+  const program = loadProgram(undefined, undefined, async () => {});
   for (const [name, text] of manPages(program)) await writeFile(join(outdir, name), text);
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -1,4 +1,10 @@
 #!/usr/bin/env node
-// Keep this file free of static imports: every millisecond spent here is paid by every command.
-const { main } = await import('../cli/main.ts');
-process.exitCode = await main(process.argv.slice(2));
+import { main } from '../cli/main.ts';
+
+// Without an answer it is no success, though nothing is left to wait for: the status that Node has for such modules.
+process.on('exit', () => {
+  process.exitCode ??= 13;
+});
+main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});

@@ -1,10 +1,21 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../lib/version.ts';
 import { type Done, HELP_WIDTH, withOutput, withRpcAuth, withRun, withSelection } from './define.ts';
+import { defineAgent } from './define-agent.ts';
+import { defineApprovals } from './define-approvals.ts';
+import { defineAudit } from './define-audit.ts';
+import { defineCluster } from './define-cluster.ts';
+import { defineCompletion } from './define-completion.ts';
+import { defineHandlers } from './define-handlers.ts';
+import { defineKeys } from './define-keys.ts';
+import { definePolicy } from './define-policy.ts';
+import { defineRecords } from './define-records.ts';
+import { defineSerf } from './define-serf.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 import { normaliseGoFlags } from './go-flags.ts';
 import { reportError } from './report-error.ts';
 import type { RunOptions } from './run-flags.ts';
+import { isInteractive } from './terminals.ts';
 
 const INTRO = `Run a command on every matching machine, safely, and see every answer as it arrives.
 
@@ -46,65 +57,65 @@ Files:
 
 type Define = (program: Command, done: Done, rest: readonly string[] | undefined) => void;
 
-const agent = async (): Promise<Define> => (await import('./define-agent.ts')).defineAgent;
-const cluster = async (): Promise<Define> => (await import('./define-cluster.ts')).defineCluster;
-const keys = async (): Promise<Define> => (await import('./define-keys.ts')).defineKeys;
-const serf = async (): Promise<Define> => (await import('./define-serf.ts')).defineSerf;
-const handlers = async (): Promise<Define> => (await import('./define-handlers.ts')).defineHandlers;
-const policies = async (): Promise<Define> => (await import('./define-policy.ts')).definePolicy;
-const records = async (): Promise<Define> => (await import('./define-records.ts')).defineRecords;
-
-const approvals = async (): Promise<Define> => (await import('./define-approvals.ts')).defineApprovals;
-const completion = async (): Promise<Define> => (await import('./define-completion.ts')).defineCompletion;
-const audit = async (): Promise<Define> => (await import('./define-audit.ts')).defineAudit;
-
-/** Where each command is defined. A call loads its own part alone; help, and what nobody knows, load all. */
-const PARTS: Readonly<Record<string, () => Promise<Define>>> = {
-  agent,
-  members: cluster,
-  nodes: cluster,
-  join: cluster,
-  leave: cluster,
-  info: cluster,
-  monitor: cluster,
-  keys: serf,
-  rtt: serf,
-  event: serf,
-  query: serf,
-  reachability: serf,
-  tags: serf,
-  'force-leave': serf,
-  version: serf,
-  keygen: keys,
-  operator: keys,
-  'known-nodes': keys,
-  policy: policies,
-  run: handlers,
-  handlers,
-  plan: records,
-  show: records,
-  last: records,
-  history: records,
-  select: records,
-  ui: records,
-  request: approvals,
-  approve: approvals,
-  submit: approvals,
-  audit,
-  completion,
+/** Where each command is defined. A call defines its own part alone, which saves time; help, and what nobody knows, all. */
+const PARTS: Readonly<Record<string, Define>> = {
+  agent: defineAgent,
+  members: defineCluster,
+  nodes: defineCluster,
+  join: defineCluster,
+  leave: defineCluster,
+  info: defineCluster,
+  monitor: defineCluster,
+  keys: defineSerf,
+  rtt: defineSerf,
+  event: defineSerf,
+  query: defineSerf,
+  reachability: defineSerf,
+  tags: defineSerf,
+  'force-leave': defineSerf,
+  version: defineSerf,
+  keygen: defineKeys,
+  operator: defineKeys,
+  'known-nodes': defineKeys,
+  policy: definePolicy,
+  run: defineHandlers,
+  handlers: defineHandlers,
+  plan: defineRecords,
+  show: defineRecords,
+  last: defineRecords,
+  history: defineRecords,
+  select: defineRecords,
+  ui: defineRecords,
+  request: defineApprovals,
+  approve: defineApprovals,
+  submit: defineApprovals,
+  audit: defineAudit,
+  completion: defineCompletion,
 };
 
+/** In the order of the help. */
+const ALL: readonly Define[] = [
+  defineAgent,
+  defineCluster,
+  defineSerf,
+  defineKeys,
+  definePolicy,
+  defineRecords,
+  defineApprovals,
+  defineAudit,
+  defineHandlers,
+  defineCompletion,
+];
+
 /** The program with what a command of this name needs: for one that nobody knows, for none, and for "complete", all. */
-export async function loadProgram(
+export function loadProgram(
   name: string | undefined,
   rest: readonly string[] | undefined,
   done: Done,
-): Promise<Command> {
+): Command {
   const program = rootCommand(rest, done);
   const part = PARTS[name ?? ''];
-  const all = [agent, cluster, serf, keys, policies, records, approvals, audit, handlers, completion];
-  const parts = part === undefined ? all : [part];
-  for (const load of parts) (await load())(program, done, rest);
+  for (const define of part === undefined ? ALL : [part]) define(program, done, rest);
   withRpcAuth(program);
   return program;
 }
@@ -122,12 +133,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     const rest = dashes < 0 ? undefined : argv.slice(dashes + 1);
     // The session shows its first screen before a script would have read the options.
     if (argv.length === 0) {
-      const { isInteractive } = await import('./terminals.ts');
       const { FANOUT_RPC_ADDR: rpcAddr } = process.env;
       const options = rpcAddr === undefined ? {} : { rpcAddr };
       if (isInteractive()) return await (await import('./ui.ts')).ui({ color: 'auto', ...options });
     }
-    const program = await loadProgram(own[0], rest, done);
+    const program = loadProgram(own[0], rest, done);
     await program.parseAsync(own, { from: 'user' });
     return code;
   } catch (error) {
@@ -163,7 +173,6 @@ async function runOrSession(
     const { run } = await import('./run.ts');
     return run({ words, rest, options });
   }
-  const { isInteractive } = await import('./terminals.ts');
   if (isInteractive()) {
     const { ui } = await import('./ui.ts');
     return ui(options);

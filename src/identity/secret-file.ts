@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -52,7 +51,8 @@ export function writeSecretFile(path: string, bytes: Uint8Array, options: { over
   }
   checkFolders(folder, code);
   const target = join(folder, basename(path));
-  const temporary = join(folder, `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+  // The global, because loading node:crypto would cost every command that only might read a key.
+  const temporary = join(folder, `.${basename(path)}.${crypto.randomUUID()}.tmp`);
   try {
     writeWhole(temporary, bytes);
     try {

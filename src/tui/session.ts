@@ -18,6 +18,7 @@ import type { Effect, Message } from './model/messages.ts';
 import { initialState, type SessionState } from './model/state.ts';
 import { keysOfLine } from './model/typed-line.ts';
 import { update } from './model/update.ts';
+import type { Canvas } from './terminal/canvas.tsx';
 import { runPager } from './terminal/child.ts';
 import type { Display, DisplayHandlers } from './terminal/display.ts';
 import { LiveDisplay } from './terminal/live-display.ts';
@@ -50,8 +51,10 @@ export async function runSession(options: SessionOptions): Promise<number> {
   let session: Session | undefined;
   // What has to be asked is asked before there is a screen. What is to be said may come later as well.
   const say = (text: string): void => (session === undefined ? options.say?.(text) : session.say(text));
+  // Ink alone is loaded apart, and only for a live screen: see scripts/build.mjs.
+  const ink = options.isSpoken ? undefined : await import('./terminal/canvas.tsx');
   const asker = await openAsker({ ...options, say });
-  session = new Session(options, asker);
+  session = new Session(options, asker, ink && new ink.Canvas(options.hasColours));
   return session.run();
 }
 
@@ -68,7 +71,7 @@ class Session {
   private end: (code: number) => void = () => {};
   private isOver = false;
 
-  constructor(options: SessionOptions, asker: Awaited<ReturnType<typeof openAsker>>) {
+  constructor(options: SessionOptions, asker: Awaited<ReturnType<typeof openAsker>>, canvas?: Canvas) {
     const handlers: DisplayHandlers = {
       keys: (events) => {
         for (const key of events) this.dispatch({ kind: 'key', key });
@@ -86,7 +89,8 @@ class Session {
       returned: () => this.redraw(),
       ended: () => this.quit(false),
     };
-    this.display = options.isSpoken ? new SpokenDisplay(handlers) : new LiveDisplay(handlers, options);
+    this.display =
+      canvas === undefined ? new SpokenDisplay(handlers) : new LiveDisplay(handlers, canvas, options);
     this.state = initialState({
       columns: this.display.columns,
       rows: this.display.rows,

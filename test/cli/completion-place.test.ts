@@ -1,13 +1,10 @@
 import type { Command, Option } from 'commander';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { placeOf } from '../../src/cli/completion-place.ts';
 import { loadProgram } from '../../src/cli/main.ts';
 
 describe('what could stand at a place of the command line', () => {
-  let program: Command;
-  beforeAll(async () => {
-    program = await loadProgram(undefined, undefined, async () => {});
-  });
+  const program = loadProgram(undefined, undefined, async () => {});
 
   const at = (...words: string[]) => placeOf(program, words);
   function wordsAt(...words: string[]): string[] {

@@ -48,10 +48,10 @@ describe('the man pages', () => {
   let pages: ReadonlyMap<string, string>;
   let commands: Named[];
 
-  beforeAll(async () => {
+  beforeAll(() => {
     const load = () => loadProgram(undefined, undefined, async () => {});
-    pages = manPages(await load());
-    commands = commandsOf(await load());
+    pages = manPages(load());
+    commands = commandsOf(load());
     for (const [name, text] of pages) writeFileSync(join(dir, name), text);
   });
   afterAll(() => removeFolder(dir));

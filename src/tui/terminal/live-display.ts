@@ -1,6 +1,6 @@
 import type { SessionState } from '../model/state.ts';
 import { draw } from '../screens/draw.ts';
-import { Canvas } from './canvas.tsx';
+import type { Canvas } from './canvas.tsx';
 import type { Display, DisplayHandlers } from './display.ts';
 import { Painter } from './painter.ts';
 import { Terminal } from './terminal.ts';
@@ -12,9 +12,9 @@ export class LiveDisplay implements Display {
   private readonly painter = new Painter();
   private readonly ascii: boolean;
 
-  constructor(handlers: DisplayHandlers, options: { readonly hasColours: boolean; readonly ascii: boolean }) {
+  constructor(handlers: DisplayHandlers, canvas: Canvas, options: { readonly ascii: boolean }) {
     this.terminal = new Terminal(handlers);
-    this.canvas = new Canvas(options.hasColours);
+    this.canvas = canvas;
     this.ascii = options.ascii;
   }
 
