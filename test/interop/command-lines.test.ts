@@ -46,8 +46,11 @@ class Pair {
     await eventually('our agent to answer', async () => (await this.serf(this.rpc, 'version')).code === 0);
   }
 
-  serf(rpc: string, command: string, ...args: readonly string[]): Promise<Result> {
-    return runProgram('serf', [command, ...(command === 'version' ? [] : ['-rpc-addr', rpc]), ...args]);
+  async serf(rpc: string, command: string, ...args: readonly string[]): Promise<Result> {
+    const all = [command, ...(command === 'version' ? [] : ['-rpc-addr', rpc]), ...args];
+    const result = await runProgram('serf', all);
+    // A real agent can tell of acks by nobody in the moment in which a query ends, and its command line believes them.
+    return result.stdout.includes("from ''") ? this.serf(rpc, command, ...args) : result;
   }
 
   fanout(rpc: string, command: string, ...args: readonly string[]): Promise<Result> {
@@ -109,8 +112,10 @@ describe.skipIf(!HAS_SERF)('the real command line gets from our agent what it ge
     [['force-leave', '-prune', 'nobody']],
     [['monitor', '-log-level', 'LOUD']],
   ])('serf %s', async ([command = '', ...args]) => {
-    const theirs = await pair.serf(pair.real.rpc, command, ...args);
-    const ours = await pair.serf(pair.rpc, command, ...args);
+    const [theirs, ours] = await Promise.all([
+      pair.serf(pair.real.rpc, command, ...args),
+      pair.serf(pair.rpc, command, ...args),
+    ]);
     expect({ ...ours, stdout: normal(ours.stdout) }).toEqual({ ...theirs, stdout: normal(theirs.stdout) });
   });
 
@@ -166,11 +171,13 @@ describe.skipIf(!HAS_SERF)('our command line gets from either agent what the rea
     [['force-leave', '--prune', 'nobody']],
   ])('fanout %s', async ([command = '', ...args]) => {
     const go = args.map((arg) => (arg === '--no-coalesce' ? '-coalesce=false' : arg));
-    const theirs = await pair.serf(pair.real.rpc, command, ...go);
-    for (const rpc of [pair.real.rpc, pair.rpc]) {
-      const ours = await pair.fanout(rpc, command, ...args);
+    const [theirs, ...both] = await Promise.all([
+      pair.serf(pair.real.rpc, command, ...go),
+      pair.fanout(pair.real.rpc, command, ...args),
+      pair.fanout(pair.rpc, command, ...args),
+    ]);
+    for (const ours of both)
       expect([ours.code, normal(ours.stdout)]).toEqual([theirs.code, normal(theirs.stdout)]);
-    }
   });
 
   test.each<[string[], RegExp]>([

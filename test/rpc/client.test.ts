@@ -229,7 +229,7 @@ describe('what goes on until it is stopped', () => {
     timeoutNs: 1_500_000_000,
   };
 
-  test('a query gives acks and responses, and ends with done', async () => {
+  test('a query gives acks and responses by somebody, and ends with done', async () => {
     const agent = new FakeAgent((seq, request) => {
       expect(request).toMatchObject({ name: 'load', requestAck: true, timeoutNs: 1_500_000_000 });
       const record = (Type: string, From: string, Payload: Uint8Array | null): Encodable[] => [
@@ -237,7 +237,8 @@ describe('what goes on until it is stopped', () => {
         { From, Payload, Type },
       ];
       agent.send(ok(seq), ...record('ack', 'web1', null), ...record('response', 'web1', utf8('3')));
-      agent.send(...record('done', '', null));
+      // As a real agent does now and then, when its query ends.
+      agent.send(...record('ack', '', null), ...record('response', '', null), ...record('done', '', null));
     });
     const client = await RpcClient.connect(agent);
     const records: unknown[] = [];
