@@ -4,6 +4,7 @@ import { openAsker } from '../asker/launch.ts';
 import { findRun, listRuns, RunRecord } from '../asker/run-record.ts';
 import { OutputSearch } from '../asker/search.ts';
 import type { Unlocking } from '../asker/unlock.ts';
+import { isSecurityKey } from '../identity/ssh-key.ts';
 import { FanoutError } from '../lib/errors.ts';
 import { sanitiseText } from '../lib/sanitise.ts';
 import { formatDuration, type Millis } from '../lib/time.ts';
@@ -98,6 +99,8 @@ class Session {
       unixMs: Date.now(),
       zoneMinutes: -new Date().getTimezoneOffset(),
       selector: options.selector,
+      // Each question is signed: a security key would have to be touched at every pause in typing.
+      asksByItself: !isSecurityKey(asker.key.publicKey),
     });
     this.runs = new SessionRuns(asker, (message) => this.dispatch(message));
     this.cluster = new ClusterWatch(

@@ -68,8 +68,16 @@ export class TestSession {
   readonly outputs = new MemoryOutputs();
   run: RunState | undefined;
 
-  constructor(columns = 80, rows = 24, selector = '') {
-    this.state = initialState({ columns, rows, now: 0, unixMs: NOON, zoneMinutes: 0, selector });
+  constructor(columns = 80, rows = 24, selector = '', asksByItself = true) {
+    this.state = initialState({
+      columns,
+      rows,
+      now: 0,
+      unixMs: NOON,
+      zoneMinutes: 0,
+      selector,
+      asksByItself,
+    });
   }
 
   send(message: Message): this {

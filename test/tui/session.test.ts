@@ -188,6 +188,20 @@ describe('the command line', () => {
     expect(session.took('ask-verdict')).toMatchObject([{ argv: ['uptime'] }]);
   });
 
+  test('with a security key, which has to be touched for each question, nobody is asked unasked', () => {
+    const session = new TestSession(80, 24, '', false)
+      .members(member('web1', { role: 'web' }))
+      .press('enter')
+      .type('uptime')
+      .tick(1000);
+    expect(session.took('ask-verdict')).toEqual([]);
+    expect(session.screen).toContain('not asked: ^P');
+    session.press('ctrl-p');
+    expect(session.took('ask-verdict')).toMatchObject([{ argv: ['uptime'] }]);
+    session.press('enter');
+    expect(session.took('start-run')).toMatchObject([{ argv: ['uptime'] }]);
+  });
+
   test('programs that the policy allows are completed', () => {
     const session = atCommand().send({
       kind: 'programs',

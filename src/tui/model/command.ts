@@ -54,7 +54,7 @@ function firstVerdict(state: SessionState, text: string): Verdict {
   if (text.trim() === '') return { kind: 'none' };
   const read = readCommand(text);
   if ('problem' in read) return { kind: 'refused', reason: read.problem };
-  if (runTargets(state).length > ASK_UNASKED_MAX) return { kind: 'none' };
+  if (!state.asksByItself || runTargets(state).length > ASK_UNASKED_MAX) return { kind: 'none' };
   return { kind: 'waiting', at: state.now + ASK_AFTER_MS };
 }
 

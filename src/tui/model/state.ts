@@ -252,6 +252,8 @@ export interface SessionState {
   readonly unixMs: number;
   /** Minutes to add to UTC for the clock on the screen. */
   readonly zoneMinutes: number;
+  /** Whether nodes are asked for their verdicts without a word. */
+  readonly asksByItself: boolean;
   readonly link: 'connected' | 'lost';
   readonly linkReason: string;
   readonly environment: string;
@@ -284,8 +286,9 @@ export function initialState(facts: {
   unixMs: number;
   zoneMinutes: number;
   selector: string;
+  asksByItself: boolean;
 }): SessionState {
-  const { columns, rows, now, unixMs, zoneMinutes, selector } = facts;
+  const { columns, rows, now, unixMs, zoneMinutes, selector, asksByItself } = facts;
   const field = { text: selector, cursor: selector.length };
   return {
     columns,
@@ -293,6 +296,7 @@ export function initialState(facts: {
     now,
     unixMs,
     zoneMinutes,
+    asksByItself,
     link: 'connected',
     linkReason: '',
     environment: '',
