@@ -137,6 +137,16 @@ describe('another key than the pinned one', () => {
     expect(keys.hasKey('web1')).toBe(false);
     expect(keys.check(WEB1, CHALLENGE, proofOf(IMPOSTOR))).toBe(true);
   });
+
+  test('is wanted by a running agent as soon as the pin was forgotten, where the member has always been', () => {
+    const keys = keysOf(OWNER);
+    keys.check(WEB1, CHALLENGE, proofOf(OWNER));
+    expect(keys.wants(WEB1)).toBe(false);
+    KnownNodes.inspect(file()).forget('web1');
+    expect(keys.wants(WEB1)).toBe(true);
+    expect(keys.check(WEB1, CHALLENGE, proofOf(IMPOSTOR))).toBe(true);
+    expect(keys.wants(WEB1)).toBe(false);
+  });
 });
 
 test('a thousand ask at once, as in a vote; a flood gets five hundred proofs a second', () => {
@@ -177,6 +187,8 @@ describe('the file of the pins', () => {
     expect(warnings[0]).toContain('known_nodes:2: expected NODE ENVIRONMENT IDENTITY. Look at it');
     expect(keys.hasKey('web1')).toBe(false);
     expect(keys.check(WEB1, CHALLENGE, proofOf(OWNER))).toBe(false);
+    // Nothing could be done with it, and each proof costs the others a signature.
+    expect(keys.wants(WEB1)).toBe(false);
     keys.refused('web1', { host: '10.0.0.1', port: PORT });
     expect(keys.prove(WEB1, CHALLENGE)).toHaveLength(128);
   });
