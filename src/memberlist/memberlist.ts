@@ -64,7 +64,9 @@ export class Memberlist {
       this.challenges = new Challenges({
         proofs: config.proofs,
         send: (seqNo, claim, challenge) => prober.challenge(seqNo, claim, challenge),
-        seqNo: () => prober.nextSeqNo(),
+        // Not the next of the probes, which others can guess: only who got the challenge can cost us a look at a proof. The upper
+        // half is far from where those count.
+        seqNo: () => (rng.u32() | 0x8000_0000) >>> 0,
         random: (length) => rng.bytes(length),
         timeoutMs: config.profile.probeTimeoutMs,
       });

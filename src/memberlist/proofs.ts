@@ -33,12 +33,18 @@ interface Challenge {
   readonly deadline: Millis;
   /** When it is sent again. */
   sendAt: Millis;
+  wrongProofs: number;
 }
 
 /** A datagram may be lost, and an answer too. */
 const TRIES = 3;
 /** Whoever asks for more at a time gets no answer: they must not make us an amplifier. */
 const OPEN_MAX = 16;
+/**
+ * Proofs that are looked at in vain, for one challenge: an honest member with another key sends one a try. Each costs a
+ * signature, and a packet of a few kilobytes unpacks to hundreds.
+ */
+const WRONG_PROOFS_MAX = 2 * TRIES;
 
 export interface ChallengesParts {
   readonly proofs: PeerProofs;
@@ -65,20 +71,21 @@ export class Challenges {
     const { random, seqNo, timeoutMs } = this.parts;
     const deadline = now + 2 * timeoutMs;
     const bytes = random(CHALLENGE_BYTES);
-    this.open.set(seqNo(), { claim, bytes, done, deadline, sendAt: now });
+    this.open.set(seqNo(), { claim, bytes, done, deadline, sendAt: now, wrongProofs: 0 });
     this.tick(now);
     return true;
   }
 
-  /** Whether the ack was for one of these. What proves nothing changes nothing: others could have sent it. */
+  /** Whether the ack was for one of these. What proves nothing settles nothing: a better one may be on its way. */
   ack({ seqNo, proof }: Ack): boolean {
     const challenge = this.open.get(seqNo);
     if (challenge === undefined) return false;
     const { claim, bytes, done } = challenge;
-    if (proof !== undefined && this.parts.proofs.check(claim, bytes, proof)) {
+    if (proof === undefined || challenge.wrongProofs >= WRONG_PROOFS_MAX) return true;
+    if (this.parts.proofs.check(claim, bytes, proof)) {
       this.open.delete(seqNo);
       done(true);
-    }
+    } else challenge.wrongProofs++;
     return true;
   }
 

@@ -7,10 +7,11 @@ import { type NodeKey, nodeKeyOfSeed } from '../../src/identity/node-key.ts';
 import { NAMESPACES, sshsigPreimage } from '../../src/identity/sshsig.ts';
 import { concatBytes, utf8 } from '../../src/lib/bytes.ts';
 import { encodeRpc } from '../../src/lib/msgpack.ts';
+import { encodeAck } from '../../src/memberlist/messages.ts';
 import type { Claim } from '../../src/memberlist/proofs.ts';
 import { encodeQuery } from '../../src/serf/messages.ts';
 import { CONFLICT_QUERY } from '../../src/serf/name-vote.ts';
-import { addrOf, PORT } from '../memberlist/harness.ts';
+import { addrOf, PORT, sentOf } from '../memberlist/harness.ts';
 import { queryOf, Solo } from '../serf/harness.ts';
 import { removeFolder, temporaryFolder } from '../support/processes.ts';
 
@@ -263,6 +264,35 @@ describe('a vote', () => {
     }
     expect(said).toEqual([{ kind: 'unproven-name', name: 'web1', at }]);
     expect(answered).toEqual([Buffer.from('06c0', 'hex')]);
+  });
+
+  test('costs a voter few looks at proofs, however many come, and none that somebody else sends', () => {
+    const looked: Uint8Array[] = [];
+    const check = (_claim: Claim, _challenge: Uint8Array, proof: Uint8Array): boolean => {
+      looked.push(proof);
+      return proof.length === 128;
+    };
+    const proofs = { prove: () => undefined, wants: () => false, hasKey: () => true, check };
+    const voter = new Solo(0, { proofs });
+    const query = { name: CONFLICT_QUERY, payload: utf8('web1'), addr: addrOf(9) };
+    const seqNos = [1, 2].map((id) => {
+      voter.hear(encodeQuery(queryOf({ ...query, id })));
+      const [ping] = sentOf(voter.serf.drain()).flatMap(({ messages }) => messages);
+      return ping?.kind === 'ping' ? ping.seqNo : 0;
+    });
+    const [seqNo = 0, other = 0] = seqNos;
+    for (let guess = 0; guess <= 1000; guess++) {
+      for (const near of [guess, other + 1 + guess])
+        voter.packet(encodeAck({ seqNo: near >>> 0, payload: null, proof: new Uint8Array(127) }));
+    }
+    expect(looked).toHaveLength(0);
+    for (let i = 0; i < 400; i++)
+      voter.packet(encodeAck({ seqNo, payload: null, proof: new Uint8Array(127) }));
+    expect(looked).toHaveLength(6);
+    // Who has spoilt its own question has not spoilt that of another.
+    voter.packet(encodeAck({ seqNo: other, payload: null, proof: new Uint8Array(128) }));
+    expect(looked).toHaveLength(7);
+    expect(votes(voter)).toHaveLength(1);
   });
 
   test('does not make a voter ping for whoever asks without end', () => {
