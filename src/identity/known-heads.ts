@@ -139,8 +139,10 @@ export class KnownHeads {
     if (!isWhole || !isKey || !isSeq || !HASH.test(hash)) {
       throw this.broken(this.lines, 'expected NODE ENVIRONMENT NUMBER HASH FINGERPRINT');
     }
-    if (seq === 0) this.heads.delete(`${node} ${environment}`);
-    else this.set(`${node} ${environment}`, key, { seq, hash });
+    // Another version of Node may have written the same name in another form.
+    const name = keyOf(decodeURIComponent(environment), decodeURIComponent(node));
+    if (seq === 0) this.heads.delete(name);
+    else this.set(name, key, { seq, hash });
   }
 
   private broken(line: number, what: string): FanoutError {

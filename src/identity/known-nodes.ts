@@ -257,13 +257,20 @@ export function escapeName(name: string): string {
   return name.replace(/[\s\p{C}%#]/gu, (character) => encodeURIComponent(character));
 }
 
-/** Whether a field is a name as `escapeName` writes it. */
+/**
+ * Whether a field is a name as `escapeName` writes it, here or under another version of Node: which characters beyond ASCII
+ * are none (yet) differs. A node could choose such a name, and a newer Node would refuse the whole file.
+ */
 export function isEscapedName(field: string): boolean {
   try {
-    return escapeName(decodeURIComponent(field)) === field;
+    return asciiOf(escapeName(decodeURIComponent(field))) === asciiOf(field);
   } catch {
     return false;
   }
+}
+
+function asciiOf(field: string): string {
+  return field.replace(/\P{ASCII}/gu, encodeURIComponent);
 }
 
 /** The name that a field of the file stands for; a text that is no such field is the name itself. */

@@ -136,3 +136,12 @@ test('a node that lies about its head gains nothing by it', () => {
   // One that claims too much is held to it the next time.
   expect(lostSince(head(Number.MAX_SAFE_INTEGER), head(814))).toContain('rewritten or lost');
 });
+
+test('a name that another version of Node has escaped is the same name', () => {
+  const path = fresh();
+  KnownHeads.load(path).remember('test', shown(['caf\u00e9', head(5)]));
+  const text = readFileSync(path, 'utf8');
+  expect(text).toContain('caf\u00e9');
+  writeFileSync(path, text.replace('\u00e9', '%C3%A9'));
+  expect(KnownHeads.load(path).get('test', 'caf\u00e9', KEY)).toEqual(head(5));
+});

@@ -84,6 +84,18 @@ test('a node cannot write a second line or a comment through its name', () => {
   expect(readFileSync(path, 'utf8')).not.toContain('\u202e');
 });
 
+test('a name that another version of Node has escaped, or has not, is the same name and breaks no file', () => {
+  const path = join(scratchFolder(), 'known_nodes');
+  // Characters that one Unicode does not know yet and the next one does; a hostile node can choose them.
+  const lines = [lineOf('caf%C3%A9', 'production', 'a'), lineOf('db\u0378', 'production', 'b')];
+  writeFileSync(path, lines.join(''), { mode: 0o600 });
+  const nodes = KnownNodes.load(path);
+  expect(nodes.check('production', 'caf\u00e9', identityOf('a'))).toBe('known');
+  expect(nodes.check('production', 'db\u0378', identityOf('b'))).toBe('known');
+  expect(nodes.forget('caf\u00e9')).toHaveLength(1);
+  expect(KnownNodes.load(path).check('production', 'caf\u00e9', identityOf('c'))).toBe('new');
+});
+
 test.each([
   ['too few fields', 'web-1 production\n', 'expected NODE ENVIRONMENT IDENTITY'],
   ['too many fields', `${lineOf('web-1', 'production', 'a').trim()} more\n`, 'expected NODE'],
