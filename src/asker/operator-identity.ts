@@ -179,7 +179,7 @@ function expanded(path: string): string {
 function nothingInAgent(own: string, socket: string): NoOperatorKey {
   return new NoOperatorKey(
     `there is no operator key ${own} and no ~/.ssh/id_ed25519, and the ssh-agent at ${socket} holds no Ed25519 key`,
-    'RSA, ECDSA and hardware keys are not taken. Make one with: fanout operator keygen --name YOU, or add ' +
+    'RSA and ECDSA keys are not taken. Make one with: fanout operator keygen --name YOU, or add ' +
       'one with ssh-add.',
   );
 }

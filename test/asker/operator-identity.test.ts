@@ -286,7 +286,7 @@ describe.skipIf(!HAS_SSH_AGENT)('a key in ssh-agent', () => {
   test('is the default when it is the only one, or the one of ~/.ssh; of several none is guessed', async () => {
     expect((await errorOf(findIdentity({}))).message).toContain('holds no Ed25519 key');
     agent.add(['-q', agent.keygen('rsa', { type: 'rsa' })]);
-    expect((await errorOf(findIdentity({}))).hint).toContain('RSA, ECDSA and hardware keys are not taken');
+    expect((await errorOf(findIdentity({}))).hint).toContain('RSA and ECDSA keys are not taken');
     const one = agent.keygen('one');
     agent.add(['-q', one]);
     expect(await findIdentity({})).toMatchObject({ chosenBy: 'default', file: undefined, comment: 'one' });
