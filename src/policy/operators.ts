@@ -1,3 +1,4 @@
+import { ED25519_KEY_BYTES } from '../identity/ed25519.ts';
 import { keyId, parsePublicLine } from '../identity/ssh-key.ts';
 import { equalBytes } from '../lib/bytes.ts';
 import type { Place } from './place.ts';
@@ -19,7 +20,7 @@ export function compileOperators(text: PolicyText['operators'], place: Place): R
     }
     const operator = compileOperator(entry, here);
     for (const [other, { key }] of operators) {
-      if (!equalBytes(key, operator.key)) continue;
+      if (!equalBytes(secretOf(key), secretOf(operator.key))) continue;
       throw here
         .at('key')
         .error(`has the same key as "${other}"`, 'Nobody could tell who signed. Remove one of them.');
@@ -36,6 +37,14 @@ export function operatorByKeyId(
 ): { readonly name: string; readonly key: Uint8Array } | undefined {
   for (const [name, { key }] of policy.operators) if (equalBytes(keyId(key), id)) return { name, key };
   return undefined;
+}
+
+/**
+ * What stands for the secret: all of a key but the application of a security key. Whoever has the secret in a file can sign
+ * for any application, and would count as two people.
+ */
+function secretOf(key: Uint8Array): Uint8Array {
+  return key.subarray(0, ED25519_KEY_BYTES);
 }
 
 function compileOperator(text: OperatorText, place: Place): Operator {

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { formatPublicLine, parsePublicLine } from '../../src/identity/ssh-key.ts';
+import { concatBytes, utf8 } from '../../src/lib/bytes.ts';
 import { FanoutError } from '../../src/lib/errors.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import { ALICE, BOB, policyOf, policyText } from './fixtures.ts';
@@ -263,6 +265,15 @@ describe('a value that cannot be meant is refused', () => {
     const twice = policyText('  []').replace(BOB, ALICE);
     expect(errorOf(twice).message).toContain('operator "bob": has the same key as "alice"');
   });
+
+  test.each(['ssh:', 'ssh:fanout'])(
+    'nor with one secret, the second time said to be of a device (%s)',
+    (app) => {
+      const key = concatBytes(parsePublicLine(ALICE).key, utf8(app));
+      const twice = policyText('  []').replace(BOB, formatPublicLine(key, 'bob'));
+      expect(errorOf(twice).message).toContain('operator "bob": has the same key as "alice"');
+    },
+  );
 });
 
 describe('examples', () => {
