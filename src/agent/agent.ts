@@ -206,6 +206,7 @@ export class Agent implements Controlled {
   private report(event: SerfEvent): void {
     if (event.kind === 'left') this.markGone();
     if (event.kind === 'member') {
+      if (event.event !== 'member-update') this.peerKeys.changed(event.member.name);
       this.log.info(`${event.event}: ${event.member.name} ${formatEndpoint(endpointOf(event.member))}`);
     }
     if (event.kind === 'unproven-name') this.peerKeys.refused(event.name, event.at);

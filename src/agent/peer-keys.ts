@@ -87,6 +87,11 @@ export class PeerKeys implements PeerProofs {
     return true;
   }
 
+  /** A member came, or went: whoever has its name next, be it at the same address, has to prove it anew. */
+  changed(name: string): void {
+    this.proven.delete(name);
+  }
+
   hasKey(name: string): boolean {
     // Read again: "fanout known-nodes forget" writes into the file.
     this.unlessBroken(() => this.known?.refresh());
@@ -100,7 +105,7 @@ export class PeerKeys implements PeerProofs {
     this.warnOnce(
       `refused ${name}`,
       `"${name}" at ${formatEndpoint(at)} does not prove the node key that ${known.path} has for that name: it gets ` +
-        `no vote. If the machine was set up anew, run: ${known.forgetCommand({ node: name, environment: CLUSTER })}`,
+        `no vote. Only if you know that the machine was set up anew, run: ${known.forgetCommand({ node: name, environment: CLUSTER })}`,
     );
   }
 

@@ -71,7 +71,8 @@ fingerprint, and when each was first seen. A node that shows another key is not 
 status 7) until its pin is forgotten.
 
 Agents pin the keys of each other as well. When two members claim one name, they vote for who
-proves the key that they have for it. --data-dir lists those of an agent on this machine.`,
+proves the key that they have for it. --data-dir lists those of an agent on this machine; run it
+as the user of that agent.`,
   )
     .option('--data-dir <dir>', 'the pins of the agent with this data folder')
     .addOption(formatOption('text', 'json'))

@@ -1,4 +1,4 @@
-import { closeSync, constants, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, writeSync } from 'node:fs';
 import { assert } from '../lib/assert.ts';
 import { equalBytes, utf8Text } from '../lib/bytes.ts';
 import { FanoutError } from '../lib/errors.ts';
@@ -333,6 +333,8 @@ function appendLine(path: string, line: string): void {
     // One write with O_APPEND: lines of several processes come one after the other, never mixed.
     const bytes = Buffer.from(`${start}${line}\n`);
     if (writeSync(file.fd, bytes) !== bytes.length) {
+      // Half a line would make the whole file unreadable as soon as another one follows.
+      ftruncateSync(file.fd, file.stats.size);
       throw new FanoutError(code, `${path} was written only in part`, { hint: 'Is the disk full?' });
     }
   } finally {

@@ -149,7 +149,7 @@ export class Prober {
     this.outbox.packet(endpointOf(claim), encodePing({ ...this.ownPing(seqNo, claim.name), challenge }));
   }
 
-  nextSeqNo(): number {
+  private nextSeqNo(): number {
     this.lastSeqNo = (this.lastSeqNo + 1) >>> 0;
     return this.lastSeqNo;
   }

@@ -72,6 +72,15 @@ describe('a proof', () => {
     expect(keys.wants(moved)).toBe(false);
   });
 
+  test('is wanted again of who has come back to the same address', () => {
+    const keys = keysOf(IMPOSTOR);
+    keys.check(WEB1, CHALLENGE, proofOf(OWNER));
+    keys.changed('web1');
+    expect(keys.wants(WEB1)).toBe(true);
+    expect(keys.check(WEB1, CHALLENGE, proofOf(IMPOSTOR))).toBe(false);
+    expect(warnings.join()).toContain('the key of "web1" has changed');
+  });
+
   test('has one form for both forms of an address', () => {
     const mapped = { ...WEB1, addr: concatBytes(new Uint8Array(10), Uint8Array.of(255, 255), WEB1.addr) };
     expect(keysOf(IMPOSTOR).check(WEB1, CHALLENGE, proofOf(OWNER, mapped))).toBe(true);
