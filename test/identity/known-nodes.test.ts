@@ -17,6 +17,7 @@ import { build } from 'esbuild';
 import { expect, test } from 'vitest';
 import { KnownNodes } from '../../src/identity/known-nodes.ts';
 import { identityFingerprint } from '../../src/identity/node-key.ts';
+import { testWhere } from '../support/applies.ts';
 import { fanoutErrorOf, scratchFolder, seedOf } from './fixtures.ts';
 
 function identityOf(label: string): Uint8Array {
@@ -333,4 +334,23 @@ test('of what two processes forget and learn at the same time nothing is lost', 
   const left = KnownNodes.load(join(folder, 'known_nodes')).list();
   expect(left).toHaveLength(200);
   expect(left.every(({ node }) => node.startsWith('stays-'))).toBe(true);
+});
+
+testWhere(process.getuid?.() === 0)('a disk that is full in the middle of a line keeps none of it', () => {
+  const folder = scratchFolder();
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4k,mode=0700', 'tmpfs', folder]);
+  expect(mounted.status, 'a tmpfs can be mounted').toBe(0);
+  try {
+    const path = join(folder, 'known_nodes');
+    // One page is all there is, and 50 bytes of it are left.
+    const padding = `${'#'.repeat(4096 - 51)}\n`;
+    writeFileSync(path, padding, { mode: 0o600 });
+    const nodes = KnownNodes.load(path);
+    const error = fanoutErrorOf(() => nodes.remember('production', 'web-1', identityOf('a')));
+    expect(error.message).toContain('was written only in part');
+    expect(readFileSync(path, 'utf8')).toBe(padding);
+    expect(KnownNodes.load(path).check('production', 'web-1', identityOf('a'))).toBe('new');
+  } finally {
+    spawnSync('umount', [folder]);
+  }
 });
