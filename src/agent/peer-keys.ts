@@ -72,7 +72,7 @@ export class PeerKeys implements PeerProofs {
   wants(claim: Claim): boolean {
     if (this.known === undefined) return false;
     // A member whose key was forgotten is to get one again, where it is.
-    return !this.hasKey(claim.name) || this.proven.get(claim.name) !== placeOf(claim);
+    return this.proven.get(claim.name) !== placeOf(claim) || !this.hasKey(claim.name);
   }
 
   check(claim: Claim, challenge: Uint8Array, proof: Uint8Array): boolean {

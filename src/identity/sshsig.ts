@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { concatBytes, EMPTY, utf8 } from '../lib/bytes.ts';
+import { ED25519_SIGNATURE_BYTES } from './ed25519.ts';
 import { keyTypeOf, publicBlob } from './ssh-key.ts';
 import { sshString, sshU32 } from './ssh-wire.ts';
 
@@ -39,7 +40,8 @@ export function sshsigPreimage(namespace: string, body: Uint8Array): Uint8Array 
 
 /** A signature as SSH has it: type, 64 bytes, and behind them what a security key adds. */
 function signatureBlob(publicKey: Uint8Array, signature: Uint8Array): Uint8Array {
-  const [ed25519, ofDevice] = [signature.subarray(0, 64), signature.subarray(64)];
+  const ed25519 = signature.subarray(0, ED25519_SIGNATURE_BYTES);
+  const ofDevice = signature.subarray(ED25519_SIGNATURE_BYTES);
   return concatBytes(sshString(utf8(keyTypeOf(publicKey))), sshString(ed25519), ofDevice);
 }
 

@@ -17,7 +17,7 @@ import {
 } from './messages.ts';
 import { CONFLICT_QUERY } from './name-vote.ts';
 import { FANOUT_QUERY, QueryBook, type QueryMessage } from './query-book.ts';
-import { memberlistConfig, type SerfConfig } from './serf-config.ts';
+import type { SerfConfig } from './serf-config.ts';
 import type { Spreader } from './spreader.ts';
 
 /** Serf's limit for queries, answers and relayed answers. */
@@ -147,11 +147,11 @@ export class Queries {
 
   /** The vote of who has met the owner of a name before: for who proves to be that, wherever it is, and for nobody else. */
   private voteByKey(now: Millis, query: QueryMessage, name: string): void {
-    const { config, memberlist, emit } = this.parts;
     const { addr, port } = query;
-    memberlist().challenge(now, { name, addr, port }, (isProven) => {
-      if (!isProven) emit({ kind: 'unproven-name', name, at: endpointOf(query) });
-      const vsn = memberlistConfig(config).vsn;
+    const memberlist = this.parts.memberlist();
+    const { vsn } = memberlist.config;
+    memberlist.challenge(now, { name, addr, port }, (isProven) => {
+      if (!isProven) this.parts.emit({ kind: 'unproven-name', name, at: endpointOf(query) });
       // Who asks looks at the address alone.
       const owner = { name, addr, port, vsn, tags: new Map(), status: 'alive' } as const;
       this.respond(query, encodeConflictResponse(isProven ? owner : null));
