@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
 import type { CommandSpec } from './command-spec.ts';
 
@@ -51,15 +51,24 @@ function hardLimits(): Map<string, number> {
   return limits;
 }
 
-/** Processes and threads that an account runs at the moment. */
-function tasksOf(uid: number | undefined): number {
+/** Processes and threads that an account runs at the moment, as `/proc` (or a folder of its form) lists them. */
+export function tasksOf(uid: number | undefined, processes = '/proc'): number {
   if (uid === undefined) return 0;
   let tasks = 0;
-  for (const name of readdirSync('/proc')) {
+  for (const name of readdirSync(processes)) {
     if (!/^\d+$/.test(name)) continue;
-    const found = statSync(`/proc/${name}/task`, { throwIfNoEntry: false });
+    const found = statIfThere(`${processes}/${name}/task`);
     // The link count of the directory is the number of threads and two.
     if (found?.uid === uid) tasks += found.nlink - 2;
   }
   return tasks;
+}
+
+/** A process that ends during the look is ESRCH as often as ENOENT, and `throwIfNoEntry` is about the second alone. */
+function statIfThere(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
