@@ -1,4 +1,5 @@
 import { availableParallelism, cpus, hostname } from 'node:os';
+import { messageOf } from '../lib/errors.ts';
 import type { Endpoint } from '../lib/net-address.ts';
 import { formatEndpoint } from '../lib/net-address.ts';
 import { VERSION } from '../lib/version.ts';
@@ -120,7 +121,7 @@ export class Agent implements Controlled {
           else failures.push(failure);
         }
       } catch (error) {
-        failures.push(error instanceof Error ? error.message : String(error));
+        failures.push(messageOf(error));
       }
     }
     return { joined, failures };

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import { loadPolicy } from '../policy/load.ts';
 import type { Policy } from '../policy/policy.ts';
 
@@ -43,7 +43,7 @@ export function readPolicy(file: string): string {
     const bytes = readFileSync(file);
     if (bytes.length <= POLICY_BYTES_MAX) return bytes.toString('utf8');
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     const hint = 'Give --policy a file that the agent may read; policies/ has three to start from.';
     throw new FanoutError('POLICY_INVALID', `cannot read the policy ${file}: ${reason}`, { hint, cause });
   }

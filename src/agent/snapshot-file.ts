@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, fsyncSync, writeSync } from 'node:fs';
-import { errnoOf, openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
+import { openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
 import { writeSecretFile } from '../identity/secret-file.ts';
 import { utf8 } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { errnoOf, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import type { Member } from '../serf/member.ts';

@@ -1,4 +1,4 @@
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import { exitCode, type RunEvent, type RunState } from '../run/model.ts';
 import { countOutcomes } from '../run/outcome.ts';
@@ -26,7 +26,7 @@ export class Keeper {
       pruneRuns(head.unixMs);
       this.recorder = Recorder.create(runsFolder(), head, options);
     } catch (error) {
-      this.trouble = `this run is not recorded: ${error instanceof Error ? error.message : String(error)}`;
+      this.trouble = `this run is not recorded: ${messageOf(error)}`;
     }
   }
 
@@ -56,7 +56,7 @@ export class Keeper {
       });
     } catch (error) {
       if (error instanceof FanoutError) throw error;
-      this.trouble = `the history cannot be written: ${error instanceof Error ? error.message : String(error)}`;
+      this.trouble = `the history cannot be written: ${messageOf(error)}`;
     }
   }
 }

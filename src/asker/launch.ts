@@ -7,7 +7,7 @@ import { KnownNodes } from '../identity/known-nodes.ts';
 import type { OperatorKey } from '../identity/operator-key.ts';
 import { fingerprint, keyId } from '../identity/ssh-key.ts';
 import { EMPTY, toHex } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { ControlAddress } from '../net/control-address.ts';
 import { mayMatchName, type Selector, selectorText } from '../policy/selector.ts';
@@ -165,7 +165,7 @@ export async function launch(asker: Asker, request: LaunchRequest): Promise<Laun
   } catch (error) {
     hasFailed = true;
     client.close();
-    await audit.notSent(error instanceof Error ? error.message : String(error));
+    await audit.notSent(messageOf(error));
     throw error;
   }
   return { id: toHex(id), session, ended, auditProblem: () => audit.problem };

@@ -4,7 +4,7 @@ import { type AuditFields, AuditLog } from '../identity/audit.ts';
 import { KnownHeads, type NodeHead } from '../identity/known-heads.ts';
 import { quote } from '../identity/owned-file.ts';
 import { withProcessLock } from '../identity/process-lock.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import { statePath } from './paths.ts';
 
 /** The operator's own audit log. */
@@ -35,7 +35,7 @@ export async function addToOperatorLog(
       }
     });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     const hint = error instanceof FanoutError ? error.hint : undefined;
     throw new FanoutError('CONFIG', why, {
       hint: hint ?? `Look at: ls -ld ${quote(dirname(path))}; df -h ${quote(dirname(path))}`,

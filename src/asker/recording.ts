@@ -1,6 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { concatBytes, EMPTY, utf8, writeU32 } from '../lib/bytes.ts';
+import { messageOf } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import { exitCode, type RunEvent, type RunState } from '../run/model.ts';
 import { countOutcomes } from '../run/outcome.ts';
@@ -179,7 +180,7 @@ export class Recorder {
       return true;
     } catch (error) {
       this.isBroken = true;
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       this.trouble = `the record cannot be written (${why}): only what fits into the memory is kept`;
       return false;
     }

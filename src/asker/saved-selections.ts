@@ -2,8 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { parse, stringify } from 'yaml';
-import { errnoOf } from '../identity/owned-file.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { errnoOf, FanoutError } from '../lib/errors.ts';
 import { parseSelector } from '../policy/selector-parser.ts';
 import { configPath } from './paths.ts';
 

@@ -1,8 +1,8 @@
 import { closeSync, constants, realpathSync } from 'node:fs';
 import * as v from 'valibot';
-import { errnoOf, openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
+import { openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
 import { utf8Text } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { errnoOf, FanoutError } from '../lib/errors.ts';
 import { configPath } from './paths.ts';
 
 const FILE_BYTES_MAX = 64 * 1024;

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { readPolicy } from '../agent/policy-holder.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import { sanitiseText } from '../lib/sanitise.ts';
 import { formatPolicy } from '../policy/format.ts';
 import { reportError } from './report-error.ts';
@@ -58,7 +58,7 @@ function replaceFile(file: string, text: string): void {
       closeSync(fd);
     }
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new FanoutError('CONFIG', `cannot write ${file}: ${reason}`, {
       hint: 'Its folder has to be writable: a new file takes the place of the old one.',
       cause,

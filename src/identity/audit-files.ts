@@ -1,8 +1,8 @@
 import { closeSync, constants, fsyncSync, lstatSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { errnoOf } from '../lib/errors.ts';
 import { LINE_BYTES_MAX, parseAuditLine } from './audit-record.ts';
 import { linesForward, TOO_LONG } from './file-lines.ts';
-import { errnoOf } from './owned-file.ts';
 
 // A log is the file PATH and, before it, PATH.1, PATH.2 and so on, each the continuation of the next. A crash in the
 // middle of a rotation leaves a gap in the numbers or no PATH at all: both are read as if nothing had happened.

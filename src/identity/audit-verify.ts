@@ -1,5 +1,5 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
-import { FanoutError } from '../lib/errors.ts';
+import { errnoOf, FanoutError } from '../lib/errors.ts';
 import { rotatedFiles } from './audit-files.ts';
 import {
   type AuditHead,
@@ -11,7 +11,7 @@ import {
   sha256Hex,
 } from './audit-record.ts';
 import { linesForward, TOO_LONG } from './file-lines.ts';
-import { errnoOf, quote } from './owned-file.ts';
+import { quote } from './owned-file.ts';
 
 /** A record whose place in the chain was checked. */
 export interface CheckedRecord extends AuditLine {

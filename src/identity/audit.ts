@@ -1,6 +1,6 @@
 import { closeSync, constants, fdatasyncSync, fstatSync, lstatSync, writeSync } from 'node:fs';
 import { EMPTY } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { errnoOf, FanoutError, messageOf } from '../lib/errors.ts';
 import { type DroppedRecords, FILES_KEPT, rotate, rotatedFiles } from './audit-files.ts';
 import {
   type AuditFields,
@@ -15,7 +15,7 @@ import {
   sha256Hex,
 } from './audit-record.ts';
 import { linesBackward, TOO_LONG } from './file-lines.ts';
-import { errnoOf, type OwnedFile, openOwnedFile, quote } from './owned-file.ts';
+import { type OwnedFile, openOwnedFile, quote } from './owned-file.ts';
 import { SyncedFile } from './synced-file.ts';
 
 export type { AuditFields, AuditHead } from './audit-record.ts';
@@ -223,7 +223,7 @@ export class AuditLog {
       this.file = new SyncedFile(next.fd, next.stats.size);
       this.isMoved = false;
     } catch (error) {
-      throw this.writeError(error instanceof Error ? error.message : String(error), error);
+      throw this.writeError(messageOf(error), error);
     }
   }
 

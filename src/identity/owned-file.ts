@@ -9,7 +9,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { FanoutError, type FanoutErrorCode } from '../lib/errors.ts';
+import { errnoOf, FanoutError, type FanoutErrorCode } from '../lib/errors.ts';
 
 // Files that decide who is trusted: keys, pins, the audit log. They are opened as sshd opens an
 // authorized_keys file (StrictModes): nobody but their owner and root may have been able to put other bytes,
@@ -174,12 +174,6 @@ function openError(path: string, error: unknown, code: FanoutErrorCode): FanoutE
     hint: `Look at: ls -ld ${quote(path)}`,
     cause: error,
   });
-}
-
-/** The system's short name of an error (`ENOENT`), or undefined. */
-export function errnoOf(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : undefined;
 }
 
 /** A path as a shell takes it, for the commands in hints. */

@@ -12,9 +12,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FanoutError } from '../lib/errors.ts';
+import { errnoOf, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
-import { checkFolders, errnoOf, quote } from './owned-file.ts';
+import { checkFolders, quote } from './owned-file.ts';
 
 // Lamport's bakery in a folder. Node has no flock, and a lock file that the dead leave behind cannot be removed safely:
 // of two who find it, the slower removes the lock that the faster has just taken. Here everybody has a file of their

@@ -10,8 +10,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { FanoutError } from '../lib/errors.ts';
-import { checkFolders, errnoOf, openOwnedFile, quote, readOpenFile, realFolder } from './owned-file.ts';
+import { errnoOf, FanoutError } from '../lib/errors.ts';
+import { checkFolders, openOwnedFile, quote, readOpenFile, realFolder } from './owned-file.ts';
 
 /** Largest secret file that is read. A key file has 400 bytes; more than this is the wrong file. */
 const SECRET_FILE_BYTES_MAX = 65_536;

@@ -1,5 +1,5 @@
 import { closeSync, fdatasync, fdatasyncSync, fstatSync, ftruncateSync, writeSync } from 'node:fs';
-import { errnoOf } from './owned-file.ts';
+import { errnoOf } from '../lib/errors.ts';
 
 /**
  * A file that only this process adds to. What is written is the kernel's at once and survives this process; the disk

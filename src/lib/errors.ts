@@ -36,3 +36,14 @@ export class FanoutError extends Error {
     this.hint = options.hint;
   }
 }
+
+/** What an error says, or what was thrown in the place of one. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The system's short name of an error (`ENOENT`), or undefined. */
+export function errnoOf(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}

@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import { type ControlAddress, formatControlAddress } from './control-address.ts';
 import { closing, connectTcp, type Listener, listening, SOCKET_BUFFER_BYTES } from './tcp.ts';
 
@@ -40,7 +40,7 @@ export async function connectControl(to: ControlAddress): Promise<Socket> {
   try {
     return await connectTcp(to, CONNECT_TIMEOUT_MS);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new FanoutError('AGENT_UNREACHABLE', `no agent answers at ${formatControlAddress(to)}: ${reason}`, {
       hint: 'Start one with "fanout agent", or name the right one with --rpc-addr or FANOUT_RPC_ADDR.',
       cause,

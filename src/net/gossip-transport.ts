@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { messageOf } from '../lib/errors.ts';
 import type { Endpoint } from '../lib/net-address.ts';
 import type { Output, StreamId } from '../memberlist/ports.ts';
 import { connectTcp, type Listener, listenTcp } from './tcp.ts';
@@ -141,7 +142,7 @@ export class GossipTransport {
       socket.write(output.bytes);
     } catch (error) {
       if (!this.dialing.delete(output.id)) return;
-      this.input.closed(output.id, error instanceof Error ? error.message : String(error));
+      this.input.closed(output.id, messageOf(error));
     }
   }
 }

@@ -1,5 +1,5 @@
 import { createSocket, type Socket } from 'node:dgram';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import type { Endpoint } from '../lib/net-address.ts';
 import { interfaceAddresses } from './self-address.ts';
 
@@ -41,7 +41,7 @@ export class MdnsSockets {
     for (const family of ['udp4', 'udp6'] as const) {
       if (!(family === 'udp4' ? options.ipv4 : options.ipv6)) continue;
       await mdns.openFamily(family).catch((error: unknown) => {
-        reasons.push(error instanceof Error ? error.message : String(error));
+        reasons.push(messageOf(error));
       });
     }
     if (mdns.askers.length > 0) return mdns;

@@ -1,9 +1,9 @@
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { checkFolders, errnoOf, quote } from '../identity/owned-file.ts';
+import { checkFolders, quote } from '../identity/owned-file.ts';
 import { AgentReplyReader } from '../identity/ssh-agent-messages.ts';
-import { DecodeError, FanoutError } from '../lib/errors.ts';
+import { DecodeError, errnoOf, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import { connectTcp } from './tcp.ts';
 

@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
-import { FanoutError, type FanoutErrorCode } from '../lib/errors.ts';
+import { FanoutError, type FanoutErrorCode, messageOf } from '../lib/errors.ts';
 import { shown } from './characters.ts';
 import { caretExcerpt } from './excerpt.ts';
 
@@ -144,11 +144,7 @@ export class YamlSource {
         prettyErrors: false,
       });
     } catch (cause) {
-      throw this.errorAt(
-        0,
-        `not valid YAML: ${cause instanceof Error ? cause.message : String(cause)}`,
-        undefined,
-      );
+      throw this.errorAt(0, `not valid YAML: ${messageOf(cause)}`, undefined);
     }
   }
 

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { errnoOf } from '../lib/errors.ts';
 import type { Refusal } from './refusal.ts';
 
 /** What control groups are used for here. */
@@ -179,7 +180,7 @@ function moveBack(folder: string, leaf: string, pid: number): void {
 }
 
 function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  return errnoOf(error) ?? String(error);
 }
 
 function readText(file: string): string {

@@ -2,7 +2,7 @@ import { closeSync, constants, type Dirent, readdirSync, realpathSync } from 'no
 import { join } from 'node:path';
 import { openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
 import { utf8Text } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import { loadCases, loadManifest, type Manifest } from '../policy/manifest.ts';
 import type { TestCase } from '../policy/manifest-schema.ts';
 
@@ -77,7 +77,7 @@ function entriesOf(dir: string): Dirent[] {
       .filter((entry) => !entry.name.startsWith('.') && (entry.isDirectory() || entry.isSymbolicLink()))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new FanoutError('CONFIG', `cannot read the handlers in ${dir}: ${reason}`, {
       hint: `Look at it: ls -ld ${quote(dir)}`,
       cause,

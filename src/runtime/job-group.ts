@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errnoOf } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { Budget } from './command-spec.ts';
 import type { Controller, GroupHome, Hierarchy } from './group-home.ts';
@@ -183,7 +184,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return errnoOf(error) === 'EPERM';
   }
 }
 
@@ -192,6 +193,6 @@ function isRemoved(folder: string): boolean {
     rmdirSync(folder);
     return true;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    return errnoOf(error) === 'ENOENT';
   }
 }

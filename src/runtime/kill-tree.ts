@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { errnoOf } from '../lib/errors.ts';
 import { MARKER_VARIABLE } from './launch.ts';
 
 /** Rounds of looking for marked processes. Each stops all it finds, so only a fork in flight can add one. */
@@ -9,7 +10,7 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = errnoOf(error);
     if (code !== 'ESRCH' && code !== 'EPERM') throw error;
   }
 }

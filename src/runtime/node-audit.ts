@@ -1,4 +1,5 @@
 import type { AuditFields, AuditHead, AuditLog } from '../identity/audit.ts';
+import { messageOf } from '../lib/errors.ts';
 import { RecordLimiter } from './record-limiter.ts';
 
 /** What happens to a command that cannot be recorded: it is refused, or it runs all the same. */
@@ -111,7 +112,7 @@ export class NodeAudit {
       return true;
     } catch (error) {
       this.failedAtMs = this.options.unixMs();
-      this.options.warn(error instanceof Error ? error.message : String(error));
+      this.options.warn(messageOf(error));
       return false;
     }
   }

@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { isMainThread } from 'node:worker_threads';
 import { assert } from '../lib/assert.ts';
+import { messageOf } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { CommandEnd, CommandSpec } from './command-spec.ts';
 import { coverInherited } from './inherited-descriptors.ts';
@@ -22,6 +23,7 @@ const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
 const BUDGET_CHECK_MS: Millis = 100;
 /** bwrap writes two short lines. */
 const STATUS_CHARACTERS_MAX = 4096;
+const LOOK_AT_NODE = 'Look at the node: fanout agent --check';
 
 type Cause = Extract<CommandEnd, { kind: 'ended' }>['cause'];
 
@@ -51,6 +53,17 @@ export function startCommand(
 ): RunningCommand {
   // "Die with the parent" means the thread that started the process, not the process of the agent.
   assert(isMainThread, 'commands are started from the main thread');
+  try {
+    return started(spec, onOutput);
+  } catch (error) {
+    return failedCommand(`its start could not be prepared: ${messageOf(error)}`, LOOK_AT_NODE);
+  }
+}
+
+function started(
+  spec: CommandSpec,
+  onOutput: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void,
+): RunningCommand {
   const { script } = spec;
   if (script !== undefined) return startScriptCommand({ ...spec, script }, onOutput);
   const launch = planLaunch(spec);
@@ -59,17 +72,13 @@ export function startCommand(
   try {
     group = JobGroup.create(spec.groupHome, spec.budget);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return failedCommand(
-      `its control group could not be made: ${message}`,
-      'Look at the node: fanout agent --check',
-    );
+    return failedCommand(`its control group could not be made: ${messageOf(error)}`, LOOK_AT_NODE);
   }
   try {
     return new Command(spec, launch, group, onOutput);
   } catch (error) {
     group?.remove();
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     return failedCommand(`${launch.file} could not be started: ${message}`, spawnHint(launch, message));
   }
 }
@@ -216,7 +225,7 @@ class Command implements RunningCommand {
       group.join(this.child.pid);
     } catch (error) {
       signal(this.child.pid, 'SIGKILL');
-      const reason = `it could not be put into its control group: ${error instanceof Error ? error.message : String(error)}`;
+      const reason = `it could not be put into its control group: ${messageOf(error)}`;
       return this.finish({ kind: 'failed', reason, hint: 'Look at the node: fanout agent --check' });
     }
     gate.end('\n');

@@ -9,6 +9,7 @@ import {
   statSync,
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
+import { errnoOf } from '../lib/errors.ts';
 import type { Refusal } from './refusal.ts';
 
 /**
@@ -61,8 +62,14 @@ export function resolveProgram(
   };
 }
 
+/** A folder that this account may not enter is passed over, as execvp(3) does. */
 function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function checkProgram(path: string, ownUid: number): { readonly path: string } | Refusal {
@@ -70,7 +77,7 @@ function checkProgram(path: string, ownUid: number): { readonly path: string } |
   try {
     problem = walk(path, ownUid);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    const code = errnoOf(error) ?? String(error);
     problem = code === 'ENOENT' ? `${path} does not exist` : `${path} cannot be examined (${code})`;
   }
   if (problem === undefined) return { path };
@@ -134,7 +141,7 @@ function isKnownFormat(path: string): boolean {
     descriptor = openSync(path, 'r');
   } catch (error) {
     // May be executed but not read: no shell can read it either.
-    if (error instanceof Error && 'code' in error && error.code === 'EACCES') return true;
+    if (errnoOf(error) === 'EACCES') return true;
     throw error;
   }
   try {
@@ -175,7 +182,7 @@ function realPathOf(path: string): string | undefined {
   try {
     return realpathSync(path);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) return undefined;
+    if (errnoOf(error) !== 'ENOENT') return undefined;
   }
   try {
     // A dangling link could lead anywhere by the time the program follows it.

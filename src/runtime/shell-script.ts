@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { toHex } from '../lib/bytes.ts';
+import { messageOf } from '../lib/errors.ts';
 import { TailBuffer } from '../lib/tail-buffer.ts';
 import type { Millis } from '../lib/time.ts';
 import type { CommandEnd, CommandScript, CommandSpec } from './command-spec.ts';
@@ -73,7 +74,7 @@ export function startScript(script: {
 }
 
 function notStarted(error: unknown): ScriptEnd {
-  const problem = `could not be started: ${error instanceof Error ? error.message : String(error)}`;
+  const problem = `could not be started: ${messageOf(error)}`;
   return { cause: 'failed', code: null, signal: null, problem, output: new Uint8Array(0), outputBytes: 0 };
 }
 

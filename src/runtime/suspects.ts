@@ -7,7 +7,7 @@ import type { AuditLine } from '../identity/audit-record.ts';
 import { openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
 import { writeSecretFile } from '../identity/secret-file.ts';
 import { utf8, utf8Text } from '../lib/bytes.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, messageOf } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 
 /** The agent's notes about its own end, in its data folder. */
@@ -180,6 +180,6 @@ function writeNotes(path: string, notes: Notes): string {
     writeSecretFile(path, utf8(`${JSON.stringify(notes)}\n`), { overwrite: true });
     return '';
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { messageOf } from '../lib/errors.ts';
 import { formatDuration, type Millis } from '../lib/time.ts';
 import type { Decision } from '../policy/decide.ts';
 import type { Limits, SandboxProfile, Surroundings } from '../policy/policy.ts';
@@ -62,12 +63,31 @@ export function verdictFor(admission: AnsweredAdmission, machine: Machine): Verd
   );
 }
 
-/** The same for a command that was allowed by other ways than a signature. */
+interface AllowedCommand {
+  readonly decision: AllowDecision;
+  readonly argv: readonly string[];
+  readonly timeoutMs: Millis;
+}
+
+/** The same for a command that was allowed by other ways than a signature. Never throws: what cannot be found out is a refusal. */
 export function commandVerdict(
-  command: { readonly decision: AllowDecision; readonly argv: readonly string[]; readonly timeoutMs: Millis },
+  command: AllowedCommand,
   machine: Omit<Machine, 'offers'>,
   offers: Offers,
 ): Verdict {
+  try {
+    return decided(command, machine, offers);
+  } catch (error) {
+    const message = messageOf(error);
+    return {
+      kind: 'failed',
+      reason: `the node could not make sure that it may run this: ${message}`,
+      hint: 'Look at what is named on the node.',
+    };
+  }
+}
+
+function decided(command: AllowedCommand, machine: Omit<Machine, 'offers'>, offers: Offers): Verdict {
   const { decision } = command;
   const { rule, surroundings } = decision;
   const { limits } = surroundings;

@@ -1,9 +1,9 @@
 import { closeSync, constants, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { errnoOf, openOwnedFile, quote, readOpenFile } from '../../identity/owned-file.ts';
+import { openOwnedFile, quote, readOpenFile } from '../../identity/owned-file.ts';
 import { utf8Text } from '../../lib/bytes.ts';
-import { FanoutError } from '../../lib/errors.ts';
+import { errnoOf, FanoutError, messageOf } from '../../lib/errors.ts';
 import { type YamlPath, YamlSource } from '../../policy/yaml-source.ts';
 import { isFileKey, type Said, settingsSchema } from './schema.ts';
 import { IGNORED, settingRows } from './table.ts';
@@ -105,7 +105,7 @@ function checkJson(source: YamlSource, text: string): void {
   try {
     JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw source.error([], `not valid JSON: ${reason}`, { hint: 'For YAML, call the file .yaml.' });
   }
 }
