@@ -163,10 +163,11 @@ export class RpcSession {
   }
 
   private broken(error: unknown): void {
+    // Whatever it is, who asked must not wait for an answer that does not come.
+    this.socket.destroy();
     if (!(error instanceof DecodeError || error instanceof FanoutError)) throw error;
     this.host.engine.count('rpc-undecodable');
     this.host.log.debug(`closed a control connection: ${error.message}`);
-    this.socket.destroy();
   }
 }
 

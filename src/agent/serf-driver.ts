@@ -13,6 +13,7 @@ import { encodePurpose, type StreamPurpose } from './fanout-stream.ts';
 
 /** Longer sleeps gain nothing and setTimeout cannot do more than 24.8 days. */
 const SLEEP_MS_MAX: Millis = 60_000;
+const AFTER_ERROR_MS: Millis = 1000;
 
 export interface SerfDriverHandlers {
   readonly event: (event: SerfEvent) => void;
@@ -135,8 +136,8 @@ export class SerfDriver implements Engine {
     this.sleep();
   }
 
-  private sleep(): void {
-    const wakeAt = this.serf.nextWake();
+  private sleep(atLeastMs: Millis = 0): void {
+    const wakeAt = Math.max(this.serf.nextWake(), this.now() + atLeastMs);
     if (this.timer !== undefined && wakeAt >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = wakeAt;
@@ -147,8 +148,15 @@ export class SerfDriver implements Engine {
         this.timer = undefined;
         this.timerAt = Number.POSITIVE_INFINITY;
         if (this.closed) return;
-        this.serf.tick(this.now());
-        this.settle();
+        let isFit = false;
+        try {
+          this.serf.tick(this.now());
+          this.settle();
+          isFit = true;
+        } finally {
+          // An error must not be the last thing that the agent does by itself, nor all that it does.
+          if (!isFit) this.sleep(AFTER_ERROR_MS);
+        }
       });
     }, delay);
   }

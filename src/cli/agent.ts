@@ -12,6 +12,7 @@ import { type LoadedSettings, loadSettings } from '../agent/settings/load.ts';
 import { resolveConfig, serfAddress } from '../agent/settings/resolve.ts';
 import type { Said } from '../agent/settings/schema.ts';
 import { Syslog } from '../agent/syslog.ts';
+import { surviveUnforeseen } from '../agent/unforeseen.ts';
 import { dataDir } from '../asker/paths.ts';
 import { formatEndpoint } from '../lib/net-address.ts';
 import { type ControlAddress, formatControlAddress } from '../net/control-address.ts';
@@ -70,6 +71,7 @@ interface Serving {
 /** What was asked for with a started agent, to its end. */
 async function serve(running: Agent, { live, load, said: atStart }: Serving): Promise<number> {
   const { config, log, host } = running;
+  const stopSurviving = surviveUnforeseen(log, (name) => host.engine.count(name));
   let control: RpcServer | undefined;
   try {
     control = await RpcServer.start(running, config.control);
@@ -89,6 +91,7 @@ async function serve(running: Agent, { live, load, said: atStart }: Serving): Pr
   } finally {
     await control?.close();
     await running.stop();
+    stopSurviving();
   }
 }
 
@@ -98,6 +101,7 @@ async function serveAttached(
   { live, load, said: atStart }: Serving,
 ): Promise<number> {
   const { config, log, host } = running;
+  const stopSurviving = surviveUnforeseen(log, (name) => host.engine.count(name));
   let control: RpcServer | undefined;
   try {
     control = await RpcServer.start(running, config.control);
@@ -116,6 +120,7 @@ async function serveAttached(
   } finally {
     await control?.close();
     await running.stop();
+    stopSurviving();
   }
 }
 

@@ -278,6 +278,16 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
   });
 });
 
+test('a command whose start cannot be prepared has failed, and no error comes out of it', async () => {
+  const spec = Object.defineProperty(specOf(['true']), 'timeoutMs', {
+    get: () => {
+      throw new Error('ESRCH');
+    },
+  });
+  const end = await startCommand(spec, () => {}).ended;
+  expect(end).toMatchObject({ kind: 'failed', reason: expect.stringContaining('ESRCH') });
+});
+
 testWhere(IS_ROOT)('an agent of root starts nothing without an account', async () => {
   for (const sandbox of ['none', 'standard', 'strict'] as const) {
     const end = await startCommand(specOf(['true'], { sandbox, user: undefined }), () => {}).ended;

@@ -70,6 +70,10 @@ test('a pinned path goes before the name', () => {
   expect(resolveProgram('anything', '/usr/bin/true')).toEqual({ path: '/usr/bin/true' });
 });
 
+test('a name that the system cannot even look for is missing, and no error', () => {
+  for (const name of ['a'.repeat(300), 'a\0b']) expect(reasonOf(name)).toContain('no program "a');
+});
+
 test('a name that is missing, or is a path in disguise, is refused', () => {
   expect(reasonOf('no-such-program')).toContain('no program "no-such-program"');
   expect(reasonOf('/usr/bin/no-such-program')).toContain('does not exist');

@@ -87,7 +87,7 @@ describe("a line of the node's owner", () => {
   };
   const { limits, allowances } = surroundings;
   const script = { path: '/bin/sh', line: 'true', variables: {}, input: new Uint8Array() };
-  const verdict = (asked: Partial<Surroundings>) =>
+  const verdict = (asked: Partial<Surroundings>, suspectSince = (): string | undefined => undefined) =>
     commandVerdict(
       {
         decision: {
@@ -111,7 +111,7 @@ describe("a line of the node's owner", () => {
         groupHome: {},
         running: () => 0,
         waitMs: () => 0,
-        suspectSince: () => undefined,
+        suspectSince,
         hidePaths: [],
       },
       { handlers: new Map(), script: () => script },
@@ -119,6 +119,13 @@ describe("a line of the node's owner", () => {
 
   test('runs as the agent, where its rule asks for nothing else', () => {
     expect(verdict({})).toMatchObject({ kind: 'run', spec: { script, sandbox: 'none' } });
+  });
+
+  test('is refused, and is no error, where something about it cannot be found out', () => {
+    const broken = verdict({}, () => {
+      throw new Error('the disk is gone');
+    });
+    expect(broken).toMatchObject({ kind: 'failed', reason: expect.stringContaining('the disk is gone') });
   });
 
   test.each<[string, Partial<Surroundings>]>([

@@ -32,6 +32,7 @@ export interface AgentSpec {
   /** False: without the cluster's key, which then comes in another way. */
   readonly encrypt?: boolean;
   readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A cluster of real agent processes on loopback, with one operator, in a folder of its own. */
@@ -89,7 +90,10 @@ ${rules}`,
     if (spec.policy !== undefined) args.push('--policy', spec.policy);
     if (spec.join !== undefined) args.push('--join', spec.join);
     args.push(...(spec.args ?? []));
-    const child = spawn(process.execPath, args, { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, {
+      env: { ...this.env, ...spec.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let log = '';
     child.stdout.on('data', (chunk) => {
       log += String(chunk);
@@ -130,8 +134,13 @@ ${rules}`,
     });
   }
 
+  /** Ends all agents. Throws when one came upon a bug, which it survives: a test that passed all the same has found it. */
   async stop(): Promise<void> {
     await Promise.all(this.agents.map(({ child }) => stopProcess(child)));
     removeFolder(this.dir);
+    for (const { log } of this.agents) {
+      const bug = /^.*a bug in fanout itself.*$/m.exec(log());
+      if (bug !== null && !bug[0].includes('provoked by the test')) throw new Error(bug[0]);
+    }
   }
 }
