@@ -5,7 +5,7 @@ import type { YamlPath } from '../yaml-source.ts';
 import { type Argument, argumentsOf, isDashWord, positionalCounts } from './arguments.ts';
 import { HARM_TEXT, type Harm, type ProgramFacts } from './facts.ts';
 import type { Level, LintFinding } from './finding.ts';
-import { pathFindings } from './path-findings.ts';
+import { parameterFindings, pathFindings } from './path-findings.ts';
 import { factsOf } from './programs/known.ts';
 import { canMeet, globShape, shapesOf } from './shape.ts';
 import { spelledBy } from './spelling.ts';
@@ -46,15 +46,16 @@ export function commandFindings(
   at: YamlPath,
   isReadOnly: boolean,
 ): readonly LintFinding[] {
-  const facts = factsOf(command.program);
-  const all = argumentsOf(command.grammar, facts);
+  const { program, grammar } = command;
+  if (grammar.form === 'parameters') return parameterFindings(program, grammar.slots ?? new Map(), at);
+  const facts = factsOf(program);
+  const all = argumentsOf(grammar, facts);
   const found = facts === undefined ? [] : harmsOf(command, facts, all);
   const findings = firstOfEach(found).flatMap((one) => asFindings(one, at, isReadOnly));
   findings.push(...swallowers(all, facts, at));
-  findings.push(...pathFindings(command.program, facts, all, at));
+  findings.push(...pathFindings(program, facts, all, at));
   findings.push(...colours(all, at));
-  if (facts === undefined && !command.program.includes(':'))
-    findings.push(unknownProgram(command.program, at));
+  if (facts === undefined) findings.push(unknownProgram(program, at));
   return findings;
 }
 

@@ -1,5 +1,6 @@
 import { isGlob } from '../glob.ts';
-import { isExact } from '../tokens.ts';
+import type { Slot } from '../grammar.ts';
+import { isExact, type Token } from '../tokens.ts';
 import type { YamlPath } from '../yaml-source.ts';
 import type { Argument } from './arguments.ts';
 import type { ProgramFacts } from './facts.ts';
@@ -35,6 +36,26 @@ export function pathFindings(
   });
 }
 
+/** The same for the parameters of a handler, as far as they are written as paths. Its manifest bounds them too, where it runs. */
+export function parameterFindings(
+  handler: string,
+  slots: ReadonlyMap<string, Slot>,
+  at: YamlPath,
+): readonly LintFinding[] {
+  return [...slots].flatMap(([name, slot]) =>
+    slot.flatMap((token): LintFinding[] => {
+      const { text } = token;
+      if (!text.startsWith('path:')) return [];
+      const reached = wholeDisk(text) === undefined ? secretIn(token) : 'every file of the machine';
+      if (reached === undefined) return [];
+      const message = `"${text}" gives ${reached} to ${handler}, if the handler's manifest lets it have that`;
+      const hint =
+        'Name the files or folders that are needed: a manifest can be widened without a look at the policy.';
+      return [{ level: 'warn', code: 'path', path: [...at, 'params', name], message, hint }];
+    }),
+  );
+}
+
 type Problem = Pick<LintFinding, 'level' | 'message' | 'hint'>;
 
 function wholeDisk(text: string): Problem | undefined {
@@ -61,8 +82,12 @@ function filesOf(program: string, facts: ProgramFacts | undefined, argument: Arg
   }
   if (shows !== 'content') return undefined;
   if (isExact(token) && !text.startsWith('/')) return undefined;
-  const secret = SECRETS.find((file) => shapesOf(token).some((shape) => canMeet(shape, globShape(file))));
+  const secret = secretIn(token);
   if (secret === undefined) return undefined;
   const message = `"${text}" lets ${program} show ${secret}`;
   return { level: 'danger', message, hint: 'Name the files or folders that are needed.' };
+}
+
+function secretIn(token: Token): string | undefined {
+  return SECRETS.find((file) => shapesOf(token).some((shape) => canMeet(shape, globShape(file))));
 }

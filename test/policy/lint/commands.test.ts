@@ -175,6 +175,16 @@ test.each(DANGEROUS)('%s: %s', (harm, command) => {
   for (const { path } of found) expect(path.slice(0, 4)).toEqual(['rules', 1, 'commands', 0]);
 });
 
+test.each([
+  ['{ handler: tail-log, params: { lines: "int:1..9", path: "path:/**" } }', 'every file of the machine'],
+  ['{ handler: tail-log, params: { path: ["path:/srv/**", "path:/etc/*"] } }', '/etc/shadow'],
+])('a warning, for its manifest bounds it too: %s', (command, reached) => {
+  const found = lintCommand(command).filter(({ code }) => code !== 'no-example');
+  const path = ['rules', 1, 'commands', 0, 'params', 'path'];
+  const message = expect.stringContaining(reached);
+  expect(found).toMatchObject([{ level: 'warn', code: 'path', path, message }]);
+});
+
 /** Commands that people need all day, in the forms in which they are harmless. */
 const HARMLESS = [
   '{ program: ps, argv: [[ax, aux, axf, "-e", "-ef"]] }',
@@ -205,6 +215,8 @@ const HARMLESS = [
   '{ program: tar, argv: [tvf, "path:/srv/**"] }',
   '{ program: gzip, argv: ["-l", "path:/srv/**"] }',
   '{ program: zcat, argv: ["path:/var/log/**"] }',
+  '{ handler: disk }',
+  '{ handler: tail-log, params: { path: "path:/var/log/**", lines: "int:1..100", format: "*" } }',
   '{ program: date, argv: [["-u", "-R", "-Is", "+%s"]] }',
   '{ program: date, argv: ["-d", "*"] }',
   '{ program: hostname, argv: [["-f", "-I"]] }',
