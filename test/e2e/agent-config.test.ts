@@ -62,10 +62,13 @@ describe('an agent told by files', () => {
     });
     const agent = { child, log: () => log, stdout: () => stdout };
     running.push(agent);
-    await eventually(`the agent to start; it said:\n${log}`, () => {
-      if (child.exitCode !== null) throw new Error(`the agent stopped:\n${log}`);
-      return stdout.includes(IS_UP);
-    });
+    await eventually(
+      () => `the agent to start; it said:\n${log}`,
+      () => {
+        if (child.exitCode !== null) throw new Error(`the agent stopped:\n${log}`);
+        return stdout.includes(IS_UP);
+      },
+    );
     return agent;
   }
 

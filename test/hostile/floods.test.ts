@@ -48,11 +48,14 @@ describe('an agent under a flood', () => {
   async function stillWorks(): Promise<void> {
     const said: string[] = [];
     // On a busy machine a flood can make a member look failed for a moment; it must not last.
-    await eventually(`an honest run among\n${said}`, async () => {
-      const run = await cluster.fanout(['echo ready', '--node', 'web1', '--timeout', '15s']);
-      said.push(run.stderr);
-      return run.code === 0 && run.stdout === 'web1: ready\n';
-    });
+    await eventually(
+      () => `an honest run among\n${said}`,
+      async () => {
+        const run = await cluster.fanout(['echo ready', '--node', 'web1', '--timeout', '15s']);
+        said.push(run.stderr);
+        return run.code === 0 && run.stdout === 'web1: ready\n';
+      },
+    );
     for (const agent of [ops, web1]) {
       expect(isAlive(agent)).toBe(true);
       expect(memoryMiB(agent.child.pid, 'VmHWM'), 'MiB at the peak').toBeLessThan(PEAK_MIB_MAX);

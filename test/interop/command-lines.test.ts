@@ -244,7 +244,10 @@ describe.skipIf(!HAS_SERF)('what ends or goes on', () => {
     try {
       await eventually('the log', () => /^\d{4}.* \[INFO\] /m.test(said));
       await pair.serf(rpc, 'event', 'deploy', 'v1');
-      await eventually(`the event in:\n${said}`, () => said.includes('"deploy"'));
+      await eventually(
+        () => `the event in:\n${said}`,
+        () => said.includes('"deploy"'),
+      );
       return said;
     } finally {
       await stopProcess(child, 'SIGKILL');

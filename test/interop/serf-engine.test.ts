@@ -38,10 +38,13 @@ async function startBeside(
       log += String(chunk);
     });
   }
-  const gossip = await eventually(`the agent beside ${name}; it said:\n${log}`, () => {
-    if (child.exitCode !== null) throw new Error(`the agent beside ${name} stopped:\n${log}`);
-    return /streams:\s+(\S+:\d+)/.exec(log)?.[1];
-  });
+  const gossip = await eventually(
+    () => `the agent beside ${name}; it said:\n${log}`,
+    () => {
+      if (child.exitCode !== null) throw new Error(`the agent beside ${name} stopped:\n${log}`);
+      return /streams:\s+(\S+:\d+)/.exec(log)?.[1];
+    },
+  );
   const agent = { name, child, gossip, control, dataDir, log: () => log, serf };
   cluster.agents.push(agent);
   return agent;

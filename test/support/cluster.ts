@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import {
   eventually,
   FANOUT,
+  freePort,
   type Result,
   removeFolder,
   runProgram,
@@ -83,7 +84,8 @@ ${rules}`,
   async start(spec: AgentSpec): Promise<AgentProcess> {
     const control = join(this.dir, `${spec.name}.sock`);
     const dataDir = join(this.dir, 'data', spec.name);
-    const args = [FANOUT, 'agent', '--node', spec.name, '--bind', '127.0.0.1:0', '--rpc-addr', control];
+    const bind = `127.0.0.1:${await freePort()}`;
+    const args = [FANOUT, 'agent', '--node', spec.name, '--bind', bind, '--rpc-addr', control];
     if (spec.encrypt !== false) args.push('--encrypt-file', join(this.dir, 'cluster.key'));
     args.push('--data-dir', dataDir, '--log-level', 'debug');
     for (const [name, value] of Object.entries(spec.tags ?? {})) args.push('--tag', `${name}=${value}`);
@@ -101,12 +103,15 @@ ${rules}`,
     child.stderr.on('data', (chunk) => {
       log += String(chunk);
     });
-    const gossip = await eventually(`agent ${spec.name} to start; it said:\n${log}`, () => {
-      const address = /gossip:\s+(\S+:\d+)/.exec(log)?.[1];
-      if (address === undefined && child.exitCode !== null)
-        throw new Error(`agent ${spec.name} stopped:\n${log}`);
-      return address;
-    });
+    const gossip = await eventually(
+      () => `agent ${spec.name} to start; it said:\n${log}`,
+      () => {
+        const address = /gossip:\s+(\S+:\d+)/.exec(log)?.[1];
+        if (address === undefined && child.exitCode !== null)
+          throw new Error(`agent ${spec.name} stopped:\n${log}`);
+        return address;
+      },
+    );
     const agent: AgentProcess = { name: spec.name, child, gossip, control, dataDir, log: () => log };
     this.agents.push(agent);
     return agent;

@@ -1,4 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -55,21 +58,46 @@ export function removeFolder(path: string): void {
   rmSync(path, { recursive: true, force: true });
 }
 
-/** A port that is free for TCP on loopback right now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
+/** Test files that run at the same time, at most: each chooses among ports of its own. */
+const WORKERS_MAX = 16;
+
+/**
+ * A port of loopback that nobody has, by TCP or UDP. It lies below those that the system gives to whoever asks for any
+ * (32768 and up on Linux), and no other test file chooses among the same: nobody gets it by chance before it is used, or
+ * while an agent is started anew.
+ */
+export async function freePort(): Promise<number> {
+  const worker = Number(process.env.VITEST_POOL_ID ?? 0) % WORKERS_MAX;
+  for (;;) {
+    const port = WORKERS_MAX * randomInt(10_000 / WORKERS_MAX, 32_768 / WORKERS_MAX) + worker;
+    if (!given.has(port) && (await isFree(port))) {
+      given.add(port);
+      return port;
+    }
+  }
 }
 
-/** Waits until `probe` gives something other than undefined or false; the error tells what was waited for. */
+const given = new Set<number>();
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const socket = createSocket('udp4');
+  try {
+    await once(server.listen(port, '127.0.0.1'), 'listening');
+    socket.bind(port, '127.0.0.1');
+    await once(socket, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.close();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+/** Waits until `probe` gives something other than undefined or false; the error tells what was waited for, as it is then. */
 export async function eventually<T>(
-  what: string,
+  what: string | (() => string),
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   timeoutMs = 30_000,
 ): Promise<T> {
@@ -78,7 +106,9 @@ export async function eventually<T>(
     const asked = Date.now();
     const found = await probe();
     if (found !== undefined && found !== false) return found;
-    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`);
+    if (Date.now() > end) {
+      throw new Error(`waited ${timeoutMs} ms in vain for: ${typeof what === 'string' ? what : what()}`);
+    }
     // A probe that starts a program must not take the processor from what it waits for.
     const pause = Math.max(50, 2 * (Date.now() - asked));
     await new Promise((resolve) => setTimeout(resolve, pause));

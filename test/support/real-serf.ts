@@ -59,10 +59,10 @@ export class RealSerf {
       log += String(chunk);
     });
     const serf = new RealSerf(name, gossip, rpc, child, () => log);
-    await eventually(
-      `serf agent ${name}; it said:\n${log}`,
-      async () => (await serf.cli('members', `-rpc-auth=${options.auth ?? ''}`)).code === 0,
-    );
+    await eventually(`serf agent ${name} to answer`, async () => {
+      if (child.exitCode !== null) throw new Error(`serf agent ${name} stopped:\n${log}`);
+      return (await serf.cli('members', `-rpc-auth=${options.auth ?? ''}`)).code === 0;
+    });
     return serf;
   }
 
