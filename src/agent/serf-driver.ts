@@ -133,11 +133,10 @@ export class SerfDriver implements Engine {
       for (const output of outputs) this.transport.carryOut(output);
     }
     for (const event of this.serf.takeEvents()) this.handlers.event(event);
-    this.sleep();
+    this.sleepUntil(this.serf.nextWake());
   }
 
-  private sleep(atLeastMs: Millis = 0): void {
-    const wakeAt = Math.max(this.serf.nextWake(), this.now() + atLeastMs);
+  private sleepUntil(wakeAt: Millis): void {
     if (this.timer !== undefined && wakeAt >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = wakeAt;
@@ -148,14 +147,13 @@ export class SerfDriver implements Engine {
         this.timer = undefined;
         this.timerAt = Number.POSITIVE_INFINITY;
         if (this.closed) return;
-        let isFit = false;
         try {
           this.serf.tick(this.now());
           this.settle();
-          isFit = true;
-        } finally {
-          // An error must not be the last thing that the agent does by itself, nor all that it does.
-          if (!isFit) this.sleep(AFTER_ERROR_MS);
+        } catch (error) {
+          // It must not be the last thing that the agent does by itself, nor all that it does.
+          this.sleepUntil(this.now() + AFTER_ERROR_MS);
+          throw error;
         }
       });
     }, delay);

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, fsyncSync, writeSync } from 'node:fs';
 import { openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
 import { writeSecretFile } from '../identity/secret-file.ts';
 import { utf8 } from '../lib/bytes.ts';
-import { errnoOf, FanoutError } from '../lib/errors.ts';
+import { codeOf, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import type { Member } from '../serf/member.ts';
@@ -147,7 +147,7 @@ export class SnapshotFile {
   }
 
   private failed(error: unknown): void {
-    const reason = error instanceof FanoutError ? error.message : (errnoOf(error) ?? String(error));
+    const reason = error instanceof FanoutError ? error.message : codeOf(error);
     if (this.failedAt === undefined) {
       this.log.error(
         `snapshot ${this.path} cannot be written: ${reason}. Look at: df -h ${quote(this.path)}`,

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { parse, stringify } from 'yaml';
-import { errnoOf, FanoutError } from '../lib/errors.ts';
+import { codeOf, errnoOf, FanoutError } from '../lib/errors.ts';
 import { parseSelector } from '../policy/selector-parser.ts';
 import { configPath } from './paths.ts';
 
@@ -17,7 +17,7 @@ export function savedSelections(): ReadonlyMap<string, string> {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return new Map();
-    throw new FanoutError('CONFIG', `${path} cannot be read: ${errnoOf(error) ?? String(error)}`, {
+    throw new FanoutError('CONFIG', `${path} cannot be read: ${codeOf(error)}`, {
       hint: 'Mend its permissions, or remove it.',
       cause: error,
     });

@@ -2,7 +2,7 @@ import { closeSync, constants, realpathSync } from 'node:fs';
 import * as v from 'valibot';
 import { openOwnedFile, quote, readOpenFile } from '../identity/owned-file.ts';
 import { utf8Text } from '../lib/bytes.ts';
-import { errnoOf, FanoutError } from '../lib/errors.ts';
+import { codeOf, errnoOf, FanoutError } from '../lib/errors.ts';
 import { configPath } from './paths.ts';
 
 const FILE_BYTES_MAX = 64 * 1024;
@@ -46,7 +46,7 @@ function readText(path: string): string | undefined {
     real = realpathSync(path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
-    throw unsound(path, `cannot be read: ${errnoOf(error) ?? String(error)}`);
+    throw unsound(path, `cannot be read: ${codeOf(error)}`);
   }
   const file = openOwnedFile(real, { flags: constants.O_RDONLY, forbidden: 0o022, code });
   if (file === undefined) return undefined;

@@ -71,7 +71,7 @@ interface Serving {
 /** What was asked for with a started agent, to its end. */
 async function serve(running: Agent, { live, load, said: atStart }: Serving): Promise<number> {
   const { config, log, host } = running;
-  const stopSurviving = surviveUnforeseen(log, (name) => host.engine.count(name));
+  surviveUnforeseen(log, (name) => host.engine.count(name));
   let control: RpcServer | undefined;
   try {
     control = await RpcServer.start(running, config.control);
@@ -91,7 +91,6 @@ async function serve(running: Agent, { live, load, said: atStart }: Serving): Pr
   } finally {
     await control?.close();
     await running.stop();
-    stopSurviving();
   }
 }
 
@@ -101,7 +100,7 @@ async function serveAttached(
   { live, load, said: atStart }: Serving,
 ): Promise<number> {
   const { config, log, host } = running;
-  const stopSurviving = surviveUnforeseen(log, (name) => host.engine.count(name));
+  surviveUnforeseen(log, (name) => host.engine.count(name));
   let control: RpcServer | undefined;
   try {
     control = await RpcServer.start(running, config.control);
@@ -120,7 +119,6 @@ async function serveAttached(
   } finally {
     await control?.close();
     await running.stop();
-    stopSurviving();
   }
 }
 

@@ -1,4 +1,4 @@
-import { FanoutError, type FanoutErrorCode } from '../lib/errors.ts';
+import { FanoutError, type FanoutErrorCode, stackOf } from '../lib/errors.ts';
 import { sanitiseText } from '../lib/sanitise.ts';
 
 const EXIT_CODE: Readonly<Record<FanoutErrorCode, number>> = {
@@ -19,7 +19,7 @@ const EXIT_BUG = 70;
 /** Says on stderr what went wrong and what to do, and returns the exit code for it. */
 export function reportError(error: unknown): number {
   if (!(error instanceof FanoutError)) {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const text = stackOf(error);
     process.stderr.write(`fanout: this is a bug in fanout, please report it:\n${text}\n`);
     return EXIT_BUG;
   }

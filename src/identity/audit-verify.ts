@@ -1,5 +1,5 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
-import { errnoOf, FanoutError } from '../lib/errors.ts';
+import { codeOf, FanoutError } from '../lib/errors.ts';
 import { rotatedFiles } from './audit-files.ts';
 import {
   type AuditHead,
@@ -125,7 +125,7 @@ function openLog(path: string): number {
   try {
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    const why = errnoOf(error) ?? String(error);
+    const why = codeOf(error);
     throw new FanoutError('INTEGRITY', `the audit log ${path} cannot be read: ${why}`, {
       hint: `Look at: ls -l ${quote(path)}`,
       cause: error,

@@ -1,6 +1,6 @@
 import { closeSync, constants, fdatasyncSync, fstatSync, lstatSync, writeSync } from 'node:fs';
 import { EMPTY } from '../lib/bytes.ts';
-import { errnoOf, FanoutError, messageOf } from '../lib/errors.ts';
+import { codeOf, FanoutError, messageOf } from '../lib/errors.ts';
 import { type DroppedRecords, FILES_KEPT, rotate, rotatedFiles } from './audit-files.ts';
 import {
   type AuditFields,
@@ -105,7 +105,7 @@ export class AuditLog {
     try {
       this.file.append(Buffer.concat(lines.flatMap((line) => [line, NEWLINE])));
     } catch (error) {
-      throw this.writeError(errnoOf(error) ?? String(error), error);
+      throw this.writeError(codeOf(error), error);
     }
     this.last = end;
     if (isContinued) this.dropped = undefined;

@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { errnoOf, FanoutError } from '../lib/errors.ts';
+import { codeOf, errnoOf, FanoutError } from '../lib/errors.ts';
 import { checkFolders, openOwnedFile, quote, readOpenFile, realFolder } from './owned-file.ts';
 
 /** Largest secret file that is read. A key file has 400 bytes; more than this is the wrong file. */
@@ -104,7 +104,7 @@ function writeError(path: string, error: unknown): FanoutError {
       cause: error,
     });
   }
-  return new FanoutError(code, `${path} cannot be written: ${errnoOf(error) ?? String(error)}`, {
+  return new FanoutError(code, `${path} cannot be written: ${codeOf(error)}`, {
     hint: `Look at: df -h ${quote(path)}; ls -ld ${quote(path)}`,
     cause: error,
   });

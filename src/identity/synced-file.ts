@@ -1,5 +1,5 @@
 import { closeSync, fdatasync, fdatasyncSync, fstatSync, ftruncateSync, writeSync } from 'node:fs';
-import { errnoOf } from '../lib/errors.ts';
+import { codeOf } from '../lib/errors.ts';
 
 /**
  * A file that only this process adds to. What is written is the kernel's at once and survives this process; the disk
@@ -86,7 +86,7 @@ export class SyncedFile {
     fdatasync(this.fd, (error) => {
       this.isSyncing = false;
       if (error !== null && this.failure === '') {
-        this.failure = `the disk failed: ${errnoOf(error) ?? String(error)}`;
+        this.failure = `the disk failed: ${codeOf(error)}`;
       }
       if (this.needsSync && this.failure === '') this.syncSoon();
       else if (this.isClosed) this.closeWhenIdle();
@@ -98,7 +98,7 @@ export class SyncedFile {
     try {
       ftruncateSync(this.fd, this.length);
     } catch {
-      this.failure = `an earlier write failed: ${errnoOf(error) ?? String(error)}`;
+      this.failure = `an earlier write failed: ${codeOf(error)}`;
     }
   }
 }

@@ -42,6 +42,16 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** The same with its place in the code, for a bug. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** The system's short name of an error (`ENOENT`), for a message; or what was thrown instead. */
+export function codeOf(error: unknown): string {
+  return errnoOf(error) ?? String(error);
+}
+
 /** The system's short name of an error (`ENOENT`), or undefined. */
 export function errnoOf(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

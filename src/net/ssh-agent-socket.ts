@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { checkFolders, quote } from '../identity/owned-file.ts';
 import { AgentReplyReader } from '../identity/ssh-agent-messages.ts';
-import { DecodeError, errnoOf, FanoutError } from '../lib/errors.ts';
+import { codeOf, DecodeError, errnoOf, FanoutError } from '../lib/errors.ts';
 import type { Millis } from '../lib/time.ts';
 import { connectTcp } from './tcp.ts';
 
@@ -35,7 +35,7 @@ export async function askSshAgent(
   try {
     socket = await connectTcp({ path: real }, CONNECT_TIMEOUT_MS);
   } catch (cause) {
-    throw new FanoutError(code, `no ssh-agent answers at ${path}: ${errnoOf(cause) ?? String(cause)}`, {
+    throw new FanoutError(code, `no ssh-agent answers at ${path}: ${codeOf(cause)}`, {
       hint: NO_AGENT,
       cause,
     });
@@ -95,7 +95,7 @@ function checkSocket(path: string): string {
     real = realpathSync(path);
     stats = statSync(real);
   } catch (cause) {
-    throw new FanoutError(code, `there is no ssh-agent at ${path}: ${errnoOf(cause) ?? String(cause)}`, {
+    throw new FanoutError(code, `there is no ssh-agent at ${path}: ${codeOf(cause)}`, {
       hint: NO_AGENT,
       cause,
     });

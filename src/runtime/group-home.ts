@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf } from '../lib/errors.ts';
+import { codeOf } from '../lib/errors.ts';
 import type { Refusal } from './refusal.ts';
 
 /** What control groups are used for here. */
@@ -177,10 +177,6 @@ function moveBack(folder: string, leaf: string, pid: number): void {
   } catch {
     // Then it stays in the leaf, where the same bounds hold.
   }
-}
-
-function codeOf(error: unknown): string {
-  return errnoOf(error) ?? String(error);
 }
 
 function readText(file: string): string {

@@ -1,6 +1,6 @@
 import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { errnoOf } from '../lib/errors.ts';
+import { codeOf } from '../lib/errors.ts';
 import type { Allowances } from '../policy/policy.ts';
 import type { RunAs, SandboxProfile } from './command-spec.ts';
 import type { Refusal } from './refusal.ts';
@@ -104,7 +104,7 @@ function realProblem(path: string, ownUid: number): string | undefined {
     }
     return undefined;
   } catch (error) {
-    const code = errnoOf(error) ?? String(error);
+    const code = codeOf(error);
     return code === 'ENOENT' ? 'it does not exist' : `it cannot be examined (${code})`;
   }
 }

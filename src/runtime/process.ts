@@ -226,7 +226,7 @@ class Command implements RunningCommand {
     } catch (error) {
       signal(this.child.pid, 'SIGKILL');
       const reason = `it could not be put into its control group: ${messageOf(error)}`;
-      return this.finish({ kind: 'failed', reason, hint: 'Look at the node: fanout agent --check' });
+      return this.finish({ kind: 'failed', reason, hint: LOOK_AT_NODE });
     }
     gate.end('\n');
     this.watch = setInterval(() => this.checkBudget(), BUDGET_CHECK_MS);

@@ -9,7 +9,7 @@ import {
   statSync,
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { errnoOf } from '../lib/errors.ts';
+import { codeOf, errnoOf } from '../lib/errors.ts';
 import type { Refusal } from './refusal.ts';
 
 /**
@@ -77,7 +77,7 @@ function checkProgram(path: string, ownUid: number): { readonly path: string } |
   try {
     problem = walk(path, ownUid);
   } catch (error) {
-    const code = errnoOf(error) ?? String(error);
+    const code = codeOf(error);
     problem = code === 'ENOENT' ? `${path} does not exist` : `${path} cannot be examined (${code})`;
   }
   if (problem === undefined) return { path };

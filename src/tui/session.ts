@@ -5,7 +5,7 @@ import { findRun, listRuns, RunRecord } from '../asker/run-record.ts';
 import { OutputSearch } from '../asker/search.ts';
 import type { Unlocking } from '../asker/unlock.ts';
 import { isSecurityKey } from '../identity/ssh-key.ts';
-import { FanoutError } from '../lib/errors.ts';
+import { FanoutError, stackOf } from '../lib/errors.ts';
 import { sanitiseText } from '../lib/sanitise.ts';
 import { formatDuration, type Millis } from '../lib/time.ts';
 import { commandText } from '../policy/command-text.ts';
@@ -384,9 +384,7 @@ class Session {
   private crash(error: unknown): void {
     this.isOver = true;
     this.display.close();
-    process.stderr.write(
-      `fanout: a bug in fanout itself: ${error instanceof Error ? error.stack : String(error)}\n`,
-    );
+    process.stderr.write(`fanout: a bug in fanout itself: ${stackOf(error)}\n`);
     process.exit(70);
   }
 }

@@ -4,7 +4,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { probeAbilities } from '../../src/runtime/abilities-probe.ts';
 import { testWhere } from '../support/applies.ts';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
-import { eventually, FANOUT, type Result, runProgram, stopProcess } from '../support/processes.ts';
+import {
+  eventually,
+  FANOUT,
+  processesRunning,
+  type Result,
+  runProgram,
+  stopProcess,
+} from '../support/processes.ts';
 
 const { groupHome } = await probeAbilities([]);
 
@@ -30,6 +37,8 @@ describe('an agent', () => {
     await eventually('the command to start', () =>
       readFileSync(join(agent.dataDir, 'audit.jsonl'), 'utf8').trim().split('\n').at(-1)?.includes('"start"'),
     );
+    // It is recorded before it is started.
+    await eventually('the command to run', () => processesRunning('sleep', '999').length > 0);
     return { ended };
   }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
@@ -13,7 +13,7 @@ import { parseSelector } from '../../src/policy/selector-parser.ts';
 import { exitCode, type RunEvent, type RunState } from '../../src/run/model.ts';
 import type { RolloutPlan } from '../../src/run/rollout.ts';
 import { TestCluster } from '../support/cluster.ts';
-import { eventually } from '../support/processes.ts';
+import { eventually, processesRunning } from '../support/processes.ts';
 
 const NODES = ['n1', 'n2', 'n3', 'n4'];
 const RULES = `
@@ -32,19 +32,6 @@ const NO_SLEEP = `
 `;
 const PLAN: RolloutPlan = { batch: undefined, batchSleepMs: 0, canary: 0, maxErrors: undefined, window: 0 };
 const nodes = (value: number) => ({ value, unit: 'nodes' }) as const;
-
-/** How many processes on this machine have exactly this command line. */
-function processesRunning(...argv: string[]): number {
-  return readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      const found = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
-      return found.map((word, i) => (i === 0 ? word.split('/').at(-1) : word)).join(' ') === argv.join(' ');
-    } catch {
-      return false;
-    }
-  }).length;
-}
 
 describe('a run on four nodes that its asker holds in its hand', () => {
   const cluster = new TestCluster();
@@ -165,19 +152,27 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     const state = await run.ended;
     expect(['n1', 'n2'].map((name) => state.targets.get(name)?.state)).toEqual(['timed-out', 'exited']);
     expect(log()).toEqual(['ran']);
-    await eventually('no process of it to be left', () => processesRunning('sleep', '355') === 0, 5000);
+    await eventually(
+      'no process of it to be left',
+      () => processesRunning('sleep', '355').length === 0,
+      5000,
+    );
   });
 
   test('one node is stopped, and its process dies there while the others go on', async () => {
     const run = await start(['sleep', '366'], { targets: ['n1', 'n2', 'n3'] });
-    await eventually('three sleeps', () => processesRunning('sleep', '366') === 3);
+    await eventually('three sleeps', () => processesRunning('sleep', '366').length === 3);
     run.session.cancelNode('n2');
-    await eventually('one to be gone', () => processesRunning('sleep', '366') === 2);
+    await eventually('one to be gone', () => processesRunning('sleep', '366').length === 2);
     await eventually('the confirmation', () => run.events.some(({ kind }) => kind === 'ended'));
     run.session.interrupt();
     const state = await run.ended;
     expect(state.targets.get('n2')).toMatchObject({ state: 'cancelled', reason: 'killed' });
-    await eventually('no process of it to be left', () => processesRunning('sleep', '366') === 0, 5000);
+    await eventually(
+      'no process of it to be left',
+      () => processesRunning('sleep', '366').length === 0,
+      5000,
+    );
   });
 
   test('a deadline that is moved on lets the command end by itself', async () => {
@@ -189,11 +184,15 @@ describe('a run on four nodes that its asker holds in its hand', () => {
 
   test('a deadline that is moved up ends it early', async () => {
     const run = await start(['sleep', '377'], { targets: ['n1', 'n2'] });
-    await eventually('two sleeps', () => processesRunning('sleep', '377') === 2);
+    await eventually('two sleeps', () => processesRunning('sleep', '377').length === 2);
     run.session.moveDeadline(300);
     const state = await run.ended;
     expect(['n1', 'n2'].map((name) => state.targets.get(name)?.state)).toEqual(['timed-out', 'timed-out']);
-    await eventually('no process of it to be left', () => processesRunning('sleep', '377') === 0, 5000);
+    await eventually(
+      'no process of it to be left',
+      () => processesRunning('sleep', '377').length === 0,
+      5000,
+    );
   });
 
   test('a confirmation that is refused runs nothing', async () => {
@@ -249,7 +248,11 @@ describe('a run on four nodes that its asker holds in its hand', () => {
         sandbox: 'none',
         limitMs: 9000,
       });
-      await eventually('no process of it to be left', () => processesRunning('sleep', '388') === 0, 5000);
+      await eventually(
+        'no process of it to be left',
+        () => processesRunning('sleep', '388').length === 0,
+        5000,
+      );
     });
 
     test('a script would run everywhere and has run nowhere', async () => {

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
-import { eventually, FANOUT, runProgram, stopProcess } from '../support/processes.ts';
+import { eventually, FANOUT, processesRunning, runProgram, stopProcess } from '../support/processes.ts';
 
 const RULES = `
   - id: basics
@@ -35,22 +35,6 @@ function events(ndjson: string): Event[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Event);
-}
-
-/** Ids of the processes whose command line is exactly this, wherever they run on this machine. */
-function processesRunning(...argv: string[]): string[] {
-  return readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      const found = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
-      return (
-        found.length === argv.length &&
-        found.every((word, i) => word === argv[i] || (i === 0 && word.endsWith(`/${argv[0]}`)))
-      );
-    } catch {
-      return false;
-    }
-  });
 }
 
 describe('a run on a five-node encrypted cluster', () => {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,6 +47,22 @@ export function runProgram(
 /** True when a program is on the search path. */
 export function hasProgram(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
+}
+
+/** Ids of the processes whose command line is exactly this, wherever they run on this machine. */
+export function processesRunning(...argv: string[]): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const found = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+      return (
+        found.length === argv.length &&
+        found.every((word, i) => word === argv[i] || (i === 0 && word.endsWith(`/${argv[0]}`)))
+      );
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** A fresh folder; remove it with `removeFolder`. */
