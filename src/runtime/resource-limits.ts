@@ -16,7 +16,9 @@ const FILE_BYTES_MAX = 64 * 2 ** 20;
 export function limitArguments(spec: CommandSpec, sharedUid: number | undefined): string[] {
   const hard = hardLimits();
   const most = (name: string, wanted: number): number => Math.min(wanted, hard.get(name) ?? wanted);
-  const tasks = spec.budget?.tasks ?? PROCESSES_MAX;
+  const wanted = spec.budget?.tasks ?? PROCESSES_MAX;
+  // Where a control group counts them, what others of the account start meanwhile must not be in the way.
+  const tasks = spec.groupHome?.pids === undefined ? wanted : Math.max(wanted, PROCESSES_MAX);
   // One process cannot use more than this before the wall clock ends it: a backstop, should the agent be stopped.
   const cpuSeconds = Math.ceil((spec.timeoutMs / 1000) * availableParallelism()) + 1;
   return [
