@@ -32,7 +32,10 @@ export function programBehind(launcher: number): number | undefined {
   return init === undefined ? undefined : childrenOf(init)[0];
 }
 
-/** Kills a launcher and process 1 of its namespace, and by that everything in it. */
+/**
+ * Kills a launcher and process 1 of its namespace, and by that everything in it. One that it makes in this very moment is left
+ * to `killMarked`, when the launcher has ended.
+ */
 export function killNamespace(launcher: number): void {
   const inits = childrenOf(launcher);
   signal(launcher, 'SIGKILL');

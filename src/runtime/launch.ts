@@ -23,7 +23,7 @@ const SECCOMP_DESCRIPTOR = 4;
 const SHELL = '/bin/sh';
 const gateScript = (descriptor: number): string => `read -r go <&${descriptor} && exec "$@" ${descriptor}<&-`;
 
-/** Variable by which processes of a command are found again when there is no process namespace to hold them. */
+/** Variable by which processes of a command are found again when no process namespace holds them, or not yet. */
 export const MARKER_VARIABLE = 'FANOUT_JOB';
 
 /** Bit of `CAP_SYS_ADMIN`, which making a process namespace without a user namespace takes. */
@@ -41,10 +41,12 @@ export interface Launch {
   /** Whether it waits at its last extra descriptor for a line, before it starts anything. */
   readonly isGated: boolean;
   /**
-   * `namespace`: killing the launcher kills process 1 of a namespace and so everything in it. `group`: there is only
-   * the process group, and `marker` in the environment to find those who left it.
+   * `namespace`: killing the launcher kills process 1 of a namespace and so everything in it, unless the launcher ends while it
+   * still makes it. `group`: there is only the process group.
    */
-  readonly killBy: { readonly kind: 'namespace' } | { readonly kind: 'group'; readonly marker: string };
+  readonly killBy: 'namespace' | 'group';
+  /** Random, in the environment of all of it: by this those are found who left the group, or lost their launcher too early. */
+  readonly marker: string;
 }
 
 /** Plans the start of a command. Only programs of the Debian base are used, and bwrap for the two sandboxes. */
@@ -103,10 +105,10 @@ function confined(spec: CommandSpec, account: RunAs | undefined): Launch | Refus
   const line = needsGroups ? [setpriv, ...accountArguments(account), '--', ...sandboxed] : sandboxed;
   return {
     ...gated(spec, line, SECCOMP_DESCRIPTOR + 1),
-    env: environmentOf(spec),
+    ...marked(spec),
     account: needsGroups ? undefined : account,
     filter,
-    killBy: { kind: 'namespace' },
+    killBy: 'namespace',
   };
 }
 
@@ -121,8 +123,9 @@ function gated(
   return { file, args, isGated };
 }
 
-function environmentOf({ env }: CommandSpec): Launch['env'] {
-  return { ...COMMAND_ENVIRONMENT, ...env };
+function marked({ env }: CommandSpec): Pick<Launch, 'env' | 'marker'> {
+  const marker = toHex(randomBytes(16));
+  return { env: { ...COMMAND_ENVIRONMENT, ...env, [MARKER_VARIABLE]: marker }, marker };
 }
 
 /** No sandbox, but the account, the limits, the environment and, where root can make one, a process namespace. */
@@ -152,20 +155,14 @@ function unconfined(spec: CommandSpec, account: RunAs | undefined): Launch | Ref
       ...[timeout, '--foreground', '0'],
       ...program(spec),
     ];
-    return unconfinedLaunch(spec, line, environmentOf(spec), { kind: 'namespace' });
+    return unconfinedLaunch(spec, line, 'namespace');
   }
-  const marker = toHex(randomBytes(16));
-  const env = { ...environmentOf(spec), [MARKER_VARIABLE]: marker };
-  return unconfinedLaunch(spec, [...drop, ...program(spec)], env, { kind: 'group', marker });
+  return unconfinedLaunch(spec, [...drop, ...program(spec)], 'group');
 }
 
-function unconfinedLaunch(
-  spec: CommandSpec,
-  line: readonly string[],
-  env: Launch['env'],
-  killBy: Launch['killBy'],
-): Launch {
-  return { ...gated(spec, line, STATUS_DESCRIPTOR), env, account: undefined, filter: undefined, killBy };
+function unconfinedLaunch(spec: CommandSpec, line: readonly string[], killBy: Launch['killBy']): Launch {
+  const gate = gated(spec, line, STATUS_DESCRIPTOR);
+  return { ...gate, ...marked(spec), account: undefined, filter: undefined, killBy };
 }
 
 function program(spec: CommandSpec): string[] {

@@ -270,7 +270,7 @@ class Command implements RunningCommand {
     const launcher = this.child.pid;
     if (launcher === undefined) return false;
     // SIGTERM to a launcher would kill everything at once, and process 1 of a namespace ignores it.
-    const target = this.launch.killBy.kind === 'namespace' ? programBehind(launcher) : -launcher;
+    const target = this.launch.killBy === 'namespace' ? programBehind(launcher) : -launcher;
     if (target === undefined) return false;
     signal(target, 'SIGTERM');
     // A stopped program hears nothing else before it goes on.
@@ -281,20 +281,23 @@ class Command implements RunningCommand {
   private killAll(): void {
     const launcher = this.child.pid;
     if (launcher === undefined || this.exit !== undefined) return;
-    const { killBy } = this.launch;
-    if (killBy.kind === 'namespace') {
+    const { killBy, marker } = this.launch;
+    if (killBy === 'namespace') {
       killNamespace(launcher);
     } else {
       signal(-launcher, 'SIGKILL');
-      killMarked(killBy.marker, launcher);
+      killMarked(marker, launcher);
     }
     this.group?.kill();
   }
 
   private exited(code: number | null, name: string | null): void {
-    const { killBy } = this.launch;
-    // A namespace has died with its first process; a group has to be cleared.
-    if (killBy.kind === 'group' && this.child.pid !== undefined) killMarked(killBy.marker, this.child.pid);
+    const { killBy, marker } = this.launch;
+    // A namespace that was made has died with its launcher. One that a killed launcher was still making may go on without it,
+    // since process 1 asks to die with it late; and a group has to be cleared in any case.
+    if ((killBy === 'group' || name !== null) && this.child.pid !== undefined) {
+      killMarked(marker, this.child.pid);
+    }
     clearTimeout(this.deadline);
     clearTimeout(this.grace);
     this.leaveGroup(code, name);

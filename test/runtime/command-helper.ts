@@ -32,7 +32,7 @@ export function defaultUser(): RunAs | undefined {
 /** Whether a command without a sandbox still gets a process namespace, which takes root with all its capabilities. */
 export function hasNamespaceWithoutSandbox(): boolean {
   const launch = planLaunch(specOf(['true']));
-  return 'killBy' in launch && launch.killBy.kind === 'namespace';
+  return 'killBy' in launch && launch.killBy === 'namespace';
 }
 
 export function specOf(argv: readonly string[], changes: Partial<CommandSpec> = {}): CommandSpec {

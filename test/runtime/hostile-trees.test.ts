@@ -1,5 +1,5 @@
 import { type StdioOptions, spawn } from 'node:child_process';
-import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,6 +51,23 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     expect(stdout).toContain('ready');
     expect(end.cause).toBe('timeout');
     expect(end.durationMs).toBeLessThan(LIMIT_MS + 2000 + 3000);
+    await expectNoSurvivors(word);
+  });
+
+  test('nothing of a sandbox outlives a launcher that is killed while it makes it', async () => {
+    const word = uniqueWord();
+    const childrenOf = (pid: number): number[] =>
+      readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+    for (let round = 0; round < 10; round++) {
+      const before = childrenOf(process.pid);
+      const { command } = start(['perl', '-e', 'sleep 1000', word], { sandbox });
+      const launcher = childrenOf(process.pid).find((pid) => !before.includes(pid)) as number;
+      // No pause: what is looked for is the moment in which process 1 is there, and waits for the launcher's word.
+      const end = performance.now() + 5000;
+      while (childrenOf(launcher).length === 0 && performance.now() < end);
+      process.kill(launcher, 'SIGKILL');
+      await command.ended;
+    }
     await expectNoSurvivors(word);
   });
 
