@@ -5,7 +5,13 @@ import type { FilteredEvent } from '../rpc/event-filter.ts';
 import type { CommandScript } from '../runtime/command-spec.ts';
 import { type HandlerLine, handlerStats, timesFor } from '../runtime/handler-line.ts';
 import { Lanes, type Task } from '../runtime/lanes.ts';
-import { type RunningScript, type ScriptEnd, SHELL, startScript } from '../runtime/shell-script.ts';
+import {
+  deadlineAfter,
+  type RunningScript,
+  type ScriptEnd,
+  SHELL,
+  startScript,
+} from '../runtime/shell-script.ts';
 import type { SerfEvent } from '../serf/events.ts';
 import {
   type HandledEvent,
@@ -179,7 +185,7 @@ export class EventHandlers {
       { kind: 'query', ltime, name, payload },
       {
         FANOUT_REQUEST_ID: `${ltime}:${id}`,
-        FANOUT_DEADLINE: String(Math.floor((this.parts.unixMs() + leftMs) / 1000)),
+        FANOUT_DEADLINE: deadlineAfter(leftMs, this.parts.unixMs()),
       },
     );
     const { cause, code, signal, problem } = end;

@@ -95,12 +95,8 @@ export class Handlers {
 
   /** What a signed command can name, beside programs. */
   offers({ operator, envelope }: AnsweredAdmission): Offers {
-    const { id, timeoutMs } = envelope.body;
-    const about = {
-      FANOUT_REQUEST_ID: toHex(id),
-      FANOUT_OPERATOR: operator,
-      FANOUT_DEADLINE: String(Math.floor((Date.now() + timeoutMs) / 1000)),
-    };
+    // Nothing that depends on the clock: what is offered at the start must be what was offered when it was accepted.
+    const about = { FANOUT_REQUEST_ID: toHex(envelope.body.id), FANOUT_OPERATOR: operator };
     return {
       handlers: this.loaded,
       script: (query, payload) => this.lines.scriptFor(query, payload, about),

@@ -73,6 +73,11 @@ export function startScript(script: {
   }
 }
 
+/** The value of FANOUT_DEADLINE for an answer that is wanted for so long from now: seconds since 1970. */
+export function deadlineAfter(leftMs: Millis, unixMs: number): string {
+  return String(Math.floor((unixMs + leftMs) / 1000));
+}
+
 function notStarted(error: unknown): ScriptEnd {
   const problem = `could not be started: ${messageOf(error)}`;
   return { cause: 'failed', code: null, signal: null, problem, output: new Uint8Array(0), outputBytes: 0 };
@@ -87,7 +92,8 @@ export function startScriptCommand(
   onOutput: (stream: 'stdout', chunk: Uint8Array) => void,
 ): RunningCommand {
   const startedAt = performance.now();
-  const running = startScript({ ...script, timeoutMs: Math.min(timeoutMs, TIMER_MS_MAX) });
+  const variables = { ...script.variables, FANOUT_DEADLINE: deadlineAfter(timeoutMs, Date.now()) };
+  const running = startScript({ ...script, variables, timeoutMs: Math.min(timeoutMs, TIMER_MS_MAX) });
   let timer: NodeJS.Timeout | undefined;
   const nothing = (): void => {};
   const ended = running.ended.then((end): CommandEnd => {

@@ -44,8 +44,11 @@ const QUERIES = `queries:
   - { name: shown, from: any }
   - { name: signed, operators: ["group:sre"] }
   - { name: lines, operators: ["group:sre"] }
+  - { name: tags, operators: ["group:sre"] }
   - { name: nothing, operators: ["group:sre"] }
 `;
+
+const TAGS_LINE = 'query:tags=echo "$SERF_TAG_ROLE"';
 
 function add(name: string, manifest: string, script = ''): void {
   const folder = join(dir, name);
@@ -93,13 +96,15 @@ describe.skipIf(!IS_ROOT)('handlers of the nodes', () => {
         rpc,
         '--event-handler',
         'query:lines=cat; env | grep FANOUT_ | sort',
+        '--event-handler',
+        TAGS_LINE,
       ],
     });
     await cluster.start({
       name: 'with2',
       policy,
       tags: { role: 'db' },
-      args: [...calm, '--handlers', dir],
+      args: [...calm, '--handlers', dir, '--event-handler', TAGS_LINE],
       join: with1.gossip,
     });
     await cluster.start({ name: 'without', policy, tags: { role: 'old' }, args: calm, join: with1.gossip });
@@ -226,9 +231,13 @@ describe.skipIf(!IS_ROOT)('handlers of the nodes', () => {
       stdout: 'with1: signed answer\n',
     });
     const lines = await fanout('--node', 'with1', '--', 'query:lines', 'what $(id)');
-    expect(lines.stdout).toMatch(
+    expect(lines.stdout, lines.stderr).toMatch(
       /^with1: what \$\(id\)\nwith1: FANOUT_DEADLINE=\d{10}\nwith1: FANOUT_JOB=\w+\nwith1: FANOUT_OPERATOR=alice\nwith1: FANOUT_REQUEST_ID=[0-9a-f]{32}\n$/,
     );
+    // What was accepted is what is started, however long it was held: here for more than a second.
+    const batches = ['--batch', '1', '--batch-sleep', '1100ms'];
+    const held = await fanout('--node', 'with1', '--node', 'with2', ...batches, '--', 'query:tags');
+    expect(held.stdout.split('\n').sort(), held.stderr).toEqual(['', 'with1: web', 'with2: db']);
     const nothing = await fanout('query:nothing', ...onWeb);
     expect([nothing.code, nothing.stderr]).toEqual([
       4,
