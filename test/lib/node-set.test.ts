@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { foldNames } from '../../src/lib/node-set.ts';
 import { matchesSelector } from '../../src/policy/selector.ts';
 import { parseSelector } from '../../src/policy/selector-parser.ts';
+import { processorMs } from '../support/cost.ts';
 
 describe('folded names', () => {
   test.each<[readonly string[], string]>([
@@ -44,8 +45,7 @@ describe('folded names', () => {
 
   test('ten thousand names take no time worth speaking of', () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `node-${i % 2 === 0 ? i : i + 20_000}.example`);
-    const started = performance.now();
-    expect(foldNames(names).startsWith('node-[0,2,4,')).toBe(true);
-    expect(performance.now() - started).toBeLessThan(2000);
+    const folding = (): void => expect(foldNames(names).startsWith('node-[0,2,4,')).toBe(true);
+    expect(processorMs(folding)).toBeLessThan(2000);
   });
 });

@@ -37,6 +37,8 @@ const STUBBORN: Readonly<Record<string, string>> = {
 };
 /** Enough to set up a sandbox and a tree of processes on a machine that is busy with other tests. */
 const LIMIT_MS = 4000;
+/** What such a machine may add to two seconds of grace. Whoever lived on would do so for a thousand seconds. */
+const BUSY_MS = 8000;
 
 const { home: groupHome } = findGroups();
 const BUDGET = { tasks: 16, cpuMs: 60_000, memoryBytes: undefined };
@@ -50,7 +52,7 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     const { end, stdout } = await run(argv, { sandbox, timeoutMs: LIMIT_MS });
     expect(stdout).toContain('ready');
     expect(end.cause).toBe('timeout');
-    expect(end.durationMs).toBeLessThan(LIMIT_MS + 2000 + 3000);
+    expect(end.durationMs).toBeLessThan(LIMIT_MS + 2000 + BUSY_MS);
     await expectNoSurvivors(word);
   });
 
@@ -87,7 +89,6 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     const { end, stdout } = await run(['perl', '-e', code, word], { sandbox });
     expect(stdout).toBe('done');
     expect(end).toMatchObject({ code: 4, cause: 'exit' });
-    expect(end.durationMs).toBeLessThan(5000);
     await expectNoSurvivors(word);
   });
 

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { utf8 } from '../../src/lib/bytes.ts';
 import { SyslogCopy } from '../../src/runtime/syslog-copy.ts';
 import { fanoutErrorOf, scratchFolder } from '../identity/fixtures.ts';
+import { processorMs } from '../support/cost.ts';
 import { eventually, stopProcess } from '../support/processes.ts';
 
 /** What takes datagrams on a unix socket and prints each as a line: perl-base is on every Debian. */
@@ -97,9 +98,10 @@ test('without a system log, or with one that takes nothing, the sender neither w
     const { copy, warnings } = copyTo(socket);
     const line = utf8(JSON.stringify({ event: 'start', text: 'x'.repeat(7000) }));
     const before = process.memoryUsage().arrayBuffers;
-    const started = performance.now();
-    for (let n = 0; n < 20_000; n++) copy.send(line);
-    expect(performance.now() - started).toBeLessThan(5000);
+    const sending = (): void => {
+      for (let n = 0; n < 20_000; n++) copy.send(line);
+    };
+    expect(processorMs(sending)).toBeLessThan(5000);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024);
     await copy.close();
     copy.send(line);

@@ -68,7 +68,7 @@ export class Tmux {
   }
 
   /** Waits until the screen shows this. */
-  async shows(wanted: string | RegExp, timeoutMs = 20_000): Promise<string> {
+  async shows(wanted: string | RegExp, timeoutMs = 30_000): Promise<string> {
     let last = '';
     try {
       return await eventually(

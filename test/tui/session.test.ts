@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { currentScreen } from '../../src/tui/model/state.ts';
 import { toggleTerm } from '../../src/tui/model/targets.ts';
+import { processorMs } from '../support/cost.ts';
 import { accepted, member, TestSession } from './session-support.ts';
 
 const WEBS = Array.from({ length: 30 }, (_, i) =>
@@ -484,9 +485,10 @@ describe('the screen', () => {
   test('of ten thousand nodes lays out only what is visible, within a moment', () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `n${i}`);
     const session = new TestSession().members(member('n1')).open(names);
-    const started = performance.now();
-    for (let i = 0; i < 20; i++) session.answer(`n${i}`, 'x\n', i % 3).screen;
+    const changing = (): void => {
+      for (let i = 0; i < 20; i++) session.answer(`n${i}`, 'x\n', i % 3).screen;
+    };
     // Twenty changes with their screens; a budget that only an accident breaks.
-    expect(performance.now() - started).toBeLessThan(4000);
+    expect(processorMs(changing)).toBeLessThan(4000);
   });
 });
