@@ -63,7 +63,7 @@ describe('the built command', () => {
   test('a command with a key that the policy does not know gets no answer, and the summary says what that can mean', async () => {
     const file = join(cluster.dir, 'eve.key');
     await fanout('operator', 'keygen', '--name', 'eve', '-o', file);
-    const run = await fanout('-i', file, '--timeout', '1s', 'uptime');
+    const run = await fanout('-i', file, '--timeout', '3s', 'uptime');
     expect(run.code).toBe(4);
     expect(run.stderr).toMatch(/web1.*no answer.*(unknown key|key)/);
     expect(run.stdout).toBe('');

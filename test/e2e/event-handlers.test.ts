@@ -76,7 +76,7 @@ test('a query that nobody signed is in the audit log: what ran and how it ended,
   const args = ['--event-handler', 'query:load=echo ran; exit 3', '--event-handler', 'query:other=echo ran'];
   const { dataDir } = await cluster.start({ name: 'a', policy, args });
   for (const name of ['load', 'other', 'unknown']) {
-    const asked = await cluster.fanout(['query', name, 'what', '--timeout', '1s']);
+    const asked = await cluster.fanout(['query', name, 'what', '--timeout', '2s']);
     expect([asked.code, asked.stdout]).toEqual([0, expect.not.stringContaining('ran')]);
   }
   const log = `${dataDir}/audit.jsonl`;

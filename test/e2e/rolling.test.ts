@@ -92,6 +92,15 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     return { ...launched, events };
   }
 
+  /** Nothing of it is left: at once, and two seconds later at most. */
+  async function gone(seconds: string): Promise<void> {
+    await eventually(
+      `sleep ${seconds} to be gone`,
+      () => processesRunning('sleep', seconds).length === 0,
+      10_000,
+    );
+  }
+
   const script = (text: string): string[] => ['sh', '-c', `cd ${folder} && ${text}`];
 
   function statesOf(state: RunState): string[] {
@@ -147,16 +156,12 @@ describe('a run on four nodes that its asker holds in its hand', () => {
       rollout: { ...PLAN, batch: nodes(1), maxErrors: nodes(1) },
       targets: ['n1', 'n2'],
       selector: parseSelector('node=n1,n2'),
-      timeoutMs: 1000,
+      timeoutMs: 3000,
     });
     const state = await run.ended;
     expect(['n1', 'n2'].map((name) => state.targets.get(name)?.state)).toEqual(['timed-out', 'exited']);
     expect(log()).toEqual(['ran']);
-    await eventually(
-      'no process of it to be left',
-      () => processesRunning('sleep', '355').length === 0,
-      5000,
-    );
+    await gone('355');
   });
 
   test('one node is stopped, and its process dies there while the others go on', async () => {
@@ -168,11 +173,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     run.session.interrupt();
     const state = await run.ended;
     expect(state.targets.get('n2')).toMatchObject({ state: 'cancelled', reason: 'killed' });
-    await eventually(
-      'no process of it to be left',
-      () => processesRunning('sleep', '366').length === 0,
-      5000,
-    );
+    await gone('366');
   });
 
   test('a deadline that is moved on lets the command end by itself', async () => {
@@ -188,11 +189,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     run.session.moveDeadline(300);
     const state = await run.ended;
     expect(['n1', 'n2'].map((name) => state.targets.get(name)?.state)).toEqual(['timed-out', 'timed-out']);
-    await eventually(
-      'no process of it to be left',
-      () => processesRunning('sleep', '377').length === 0,
-      5000,
-    );
+    await gone('377');
   });
 
   test('a confirmation that is refused runs nothing', async () => {
@@ -248,11 +245,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
         sandbox: 'none',
         limitMs: 9000,
       });
-      await eventually(
-        'no process of it to be left',
-        () => processesRunning('sleep', '388').length === 0,
-        5000,
-      );
+      await gone('388');
     });
 
     test('a script would run everywhere and has run nowhere', async () => {
@@ -273,7 +266,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     test('a silent node is named', async () => {
       const frozen = cluster.agents.find(({ name }) => name === 'n3');
       frozen?.child.kill('SIGSTOP');
-      const plan = await planRun(asker, { ...everybody, argv: ['uptime'], waitMs: 1000 }).plan;
+      const plan = await planRun(asker, { ...everybody, argv: ['uptime'], waitMs: 2000 }).plan;
       frozen?.child.kill('SIGCONT');
       expect(plan?.groups[0]).toMatchObject({ verdict: 'silent', names: ['n3'] });
       expect(plan?.exitCode).toBe(4);

@@ -138,8 +138,17 @@ describe('a run on a five-node encrypted cluster', () => {
     expect(run.code).toBe(4);
     for (const node of ['web1', 'web2', 'web3', 'web4']) expect(run.stderr).toContain(node);
     expect(run.stderr).toMatch(/timed[ -]out/);
-    expect(processesRunning('sleep', '311')).toEqual([]);
+    await gone('311');
   });
+
+  /** Nothing of it is left: at once, and two seconds later at most. */
+  async function gone(seconds: string): Promise<void> {
+    await eventually(
+      `sleep ${seconds} to be gone`,
+      () => processesRunning('sleep', seconds).length === 0,
+      10_000,
+    );
+  }
 
   /** Starts a command and waits until it runs on the given number of nodes. */
   async function startLong(
@@ -171,14 +180,14 @@ describe('a run on a five-node encrypted cluster', () => {
       child.kill(signal);
       expect(await code).toBe(130);
       expect(said).toMatch(/cancelled/);
-      expect(processesRunning('sleep', '322')).toEqual([]);
+      await gone('322');
     },
   );
 
   test('when the asker dies, what it started dies', async () => {
     const child = await startLong('333', 4, '--tag', 'role=web');
     child.kill('SIGKILL');
-    await eventually('the sleeps to be gone', () => processesRunning('sleep', '333').length === 0);
+    await gone('333');
   });
 
   test("a member's changed key is a loud error, and nothing runs there", async () => {
@@ -231,6 +240,6 @@ describe('a run on a five-node encrypted cluster', () => {
     asker.child.kill('SIGKILL');
     expect(await code).toBe(4);
     expect(said).toMatch(/lost/);
-    await eventually('the sleeps to be gone', () => processesRunning('sleep', '355').length === 0);
+    await gone('355');
   });
 });
