@@ -179,18 +179,21 @@ describe.skipIf(probe === undefined)('discovery by multicast DNS, on a link of i
       socket.bind(0, '10.99.0.2', () => {
         socket.setMulticastInterface('10.99.0.2');
         for (let round = 0; round < 50; round++) for (const bytes of junk) socket.send(Buffer.from(bytes), 5353, '224.0.0.251');
-        for (let i = 0; i < 1000; i++) socket.send(question(7), 5353, '224.0.0.251');
-        asking = setInterval(() => socket.send(question(8), 5353, '224.0.0.251'), 50);
+        const flood = (count) => { for (let i = 0; i < count; i++) socket.send(question(7), 5353, '224.0.0.251'); };
+        flood(1000);
+        // Of so many at once the kernel may keep few: a hundred it keeps.
+        asking = setInterval(() => { socket.send(question(8), 5353, '224.0.0.251'); flood(100); }, 50);
       });`;
     const { stdout } = await runProgram(...link.inside(1, process.execPath, ['-e', attack]));
     const answers = Number(stdout);
     expect(answers).toBeGreaterThan(0);
     expect(answers).toBeLessThanOrEqual(60);
     expect(await members('first')).toEqual(['first']);
-    const info = await runProgram(process.execPath, [FANOUT, 'info', '--rpc-addr', control('first')]);
-    for (const reason of ['mdns-truncated', 'mdns-loop', 'mdns-count', 'mdns-flood']) {
-      expect(info.stdout).toContain(reason);
-    }
+    const reasons = ['mdns-truncated', 'mdns-loop', 'mdns-count', 'mdns-flood'];
+    await eventually(`counts of ${reasons.join(', ')}`, async () => {
+      const info = await runProgram(process.execPath, [FANOUT, 'info', '--rpc-addr', control('first')]);
+      return reasons.every((reason) => info.stdout.includes(reason));
+    });
     await ours(1, 'second', '--bind=10.99.0.2');
     await sees('second', 'first', 'second');
   });

@@ -56,7 +56,7 @@ describe.skipIf(!HAS_SERF)('the keys of a cluster of real Serf agents and ours',
     const rounds: string[] = [];
     const traffic = (async () => {
       while (!isOver) {
-        const { stdout } = await real.cli('query', '-timeout', '1500ms', 'hello');
+        const { stdout } = await real.cli('query', '-timeout', '3s', 'hello');
         rounds.push(/Total Acks: \d+/.exec(stdout)?.[0] ?? stdout);
       }
     })();
