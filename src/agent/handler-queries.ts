@@ -27,6 +27,8 @@ export interface HandlerQueriesParts {
   readonly handlers: () => ReadonlyMap<string, LoadedHandler>;
   readonly abilities: () => Abilities;
   readonly hidePaths: readonly string[];
+  /** As `ownerOf` names this agent. */
+  readonly owner: string;
   readonly self: () => HandlerSelf;
   readonly records: QueryRecords;
   /** Throws DecodeError when the answer is too long. */
@@ -82,7 +84,7 @@ export class HandlerQueries {
     if (ended === undefined) return count('handler-query-unrecorded');
     this.rates.take(verdict.rule, verdict.rate);
     let answer: Uint8Array = EMPTY;
-    const command = startCommand(verdict.spec, (stream, chunk) => {
+    const command = startCommand({ ...verdict.spec, owner: this.parts.owner }, (stream, chunk) => {
       if (stream === 'stdout' && answer.length <= ANSWER_BYTES_MAX) answer = concatBytes(answer, chunk);
     });
     this.running.set(command, verdict.rule);

@@ -33,9 +33,10 @@ export class Handlers {
     abilities: () => Abilities;
     loaded: ReadonlyMap<string, LoadedHandler>;
     records: NodeAudit;
+    owner: string;
     log: Log;
   }) {
-    const { config, engine, policies, abilities, loaded, records, log } = parts;
+    const { config, engine, policies, abilities, loaded, records, owner, log } = parts;
     const answering = {
       self: () => ({ name: config.node, tags: engine.localTags }),
       respond: (query: QueryMessage, payload: Uint8Array) => engine.respond(query, payload),
@@ -63,6 +64,7 @@ export class Handlers {
       handlers: () => this.loaded,
       abilities,
       hidePaths: [config.dataDir],
+      owner,
     });
     this.lines.announce();
   }

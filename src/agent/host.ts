@@ -11,6 +11,7 @@ import { Gate } from '../runtime/gate.ts';
 import type { Abilities } from '../runtime/ground.ts';
 import { type LoadedHandler, loadHandlers } from '../runtime/handler-folder.ts';
 import { NodeAudit } from '../runtime/node-audit.ts';
+import { killOrphans, ownerOf } from '../runtime/orphans.ts';
 import { Suspects } from '../runtime/suspects.ts';
 import { SyslogCopy } from '../runtime/syslog-copy.ts';
 import type { SerfEvent } from '../serf/events.ts';
@@ -38,6 +39,8 @@ export interface HostGround {
   readonly log: Log;
   readonly policies: PolicyHolder;
   readonly nodeKey: NodeKey;
+  /** This agent, in the markers of its commands. */
+  readonly owner: string;
   readonly audit: AuditLog;
   readonly copy: SyslogCopy | undefined;
   readonly machine: MachineWatch;
@@ -52,6 +55,12 @@ export async function openGround(config: AgentConfig, log: Log): Promise<HostGro
   const loaded = folder === undefined ? new Map() : loadHandlers(folder);
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const nodeKey = loadOrCreateNodeKey(config.dataDir);
+  const orphans = killOrphans(nodeKey.identity);
+  if (orphans > 0)
+    log.warn(
+      `an agent before this one died, and its commands had left processes, which are killed: ${orphans}`,
+    );
+  const owner = ownerOf(nodeKey.identity);
   const copy = config.auditSyslog ? SyslogCopy.start({ warn: (text) => log.warn(text) }) : undefined;
   try {
     const audit = AuditLog.open(joinPath(config.dataDir, 'audit.jsonl'), {
@@ -61,7 +70,7 @@ export async function openGround(config: AgentConfig, log: Log): Promise<HostGro
     const machine = await MachineWatch.start([config.dataDir], log, config.policyFile !== undefined);
     const { dataDir, forgive } = config;
     const suspects = Suspects.open({ dataDir, audit, unixMs: () => Date.now(), forgive });
-    return { config, log, policies, nodeKey, audit, copy, machine, suspects, loaded };
+    return { config, log, policies, nodeKey, owner, audit, copy, machine, suspects, loaded };
   } catch (error) {
     await copy?.close();
     throw error;
@@ -86,7 +95,7 @@ export class Host {
   private readonly shelf = new EnvelopeShelf();
 
   constructor(ground: HostGround, engine: Engine) {
-    const { config, log, policies, nodeKey, audit, machine, suspects } = ground;
+    const { config, log, policies, nodeKey, owner, audit, machine, suspects } = ground;
     this.ground = ground;
     this.config = config;
     this.log = log;
@@ -120,6 +129,7 @@ export class Host {
       context: {
         nodeName: config.node,
         nodeKey,
+        owner,
         audit: this.records,
         unixMs,
         randomBytes: (length) => randomBytes(length),

@@ -45,6 +45,8 @@ export interface CommandSpec {
   readonly allowances?: Allowances;
   /** Undefined values are the node's own choice. */
   readonly budget?: Budget;
+  /** The agent that starts it, as `ownerOf` names it: its successor ends what is left when it dies. */
+  readonly owner?: string;
   /** Where control groups can be made. A budget of memory needs one. */
   readonly groupHome?: GroupHome;
 }

@@ -21,6 +21,8 @@ const HOLD_MS_MAX: Millis = 24 * 3_600_000;
 export interface JobContext {
   readonly nodeName: string;
   readonly nodeKey: NodeKey;
+  /** As `ownerOf` names this agent. */
+  readonly owner: string;
   readonly audit: NodeAudit;
   readonly unixMs: () => number;
   /** Cryptographically strong random bytes. */
@@ -165,7 +167,8 @@ export class Job {
     if (verdict.kind !== 'run') return this.refuse(verdict);
     this.limitMs = verdict.limitMs;
     const asked = this.askedMs ?? verdict.spec.timeoutMs;
-    const spec = { ...verdict.spec, timeoutMs: Math.min(asked, verdict.limitMs) };
+    const { owner } = this.context;
+    const spec = { ...verdict.spec, owner, timeoutMs: Math.min(asked, verdict.limitMs) };
     if (!this.context.audit.permit(this.recordOf(startFields(verdict)))) {
       this.send({
         kind: 'failed',

@@ -4,6 +4,8 @@ import { MARKER_VARIABLE } from './launch.ts';
 
 /** Rounds of looking for marked processes. Each stops all it finds, so only a fork in flight can add one. */
 const SWEEP_ROUNDS_MAX = 50;
+/** No session of any process. */
+const NO_SESSION = -1;
 
 /** Sends a signal; a process that is gone already, or not ours any more, is no error. */
 export function signal(pid: number, name: NodeJS.Signals): void {
@@ -46,9 +48,9 @@ export function killNamespace(launcher: number): void {
 /**
  * Kills every process that carries the marker in its environment, belongs to the session, or descends from one that
  * does. All are stopped before the first is killed, so that none can make another in between. A process that has
- * left the session, emptied its environment and lost its parent is not found.
+ * left the session, emptied its environment and lost its parent is not found. Returns how many there were.
  */
-export function killMarked(marker: string, session: number): void {
+export function killMarked(marker: string, session = NO_SESSION): number {
   const found = new Set<number>();
   for (let round = 0; round < SWEEP_ROUNDS_MAX; round++) {
     const fresh = markedProcesses(`${MARKER_VARIABLE}=${marker}`, session, found);
@@ -59,18 +61,47 @@ export function killMarked(marker: string, session: number): void {
     }
   }
   for (const pid of found) signal(pid, 'SIGKILL');
+  return found.size;
+}
+
+/** The markers that processes of this machine carry, as far as their environment may be read. */
+export function markersFound(): Set<string> {
+  const markers = new Set<string>();
+  for (const pid of processIds()) {
+    const assignment = environmentOf(pid).find((one) => one.startsWith(`${MARKER_VARIABLE}=`));
+    if (assignment !== undefined) markers.add(assignment.slice(MARKER_VARIABLE.length + 1));
+  }
+  return markers;
+}
+
+/** When a process began, in clock ticks since the machine did; undefined when it is gone. With its number it is that process and no other. */
+export function beginningOf(pid: number): string | undefined {
+  const state = stateOf(pid);
+  return state === undefined || state.isZombie ? undefined : state.beginning;
+}
+
+/** All processes but this one: an agent that was itself started by a command does not end itself. */
+function processIds(): number[] {
+  let names: readonly string[] = [];
+  try {
+    names = readdirSync('/proc');
+  } catch {
+    // Without /proc nobody is found.
+  }
+  return names
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid);
 }
 
 function markedProcesses(variable: string, session: number, known: ReadonlySet<number>): number[] {
   const parents = new Map<number, number>();
   const marked = new Set(known);
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const pid = Number(name);
+  for (const pid of processIds()) {
     const state = stateOf(pid);
     if (state === undefined || state.isZombie) continue;
     parents.set(pid, state.parent);
-    if (state.session === session || hasVariable(pid, variable)) marked.add(pid);
+    if (state.session === session || environmentOf(pid).includes(variable)) marked.add(pid);
   }
   // A parent may come after its child in the list.
   for (let before = -1; before !== marked.size; ) {
@@ -80,16 +111,25 @@ function markedProcesses(variable: string, session: number, known: ReadonlySet<n
   return [...marked].filter((pid) => !known.has(pid));
 }
 
-function hasVariable(pid: number, variable: string): boolean {
-  return read(`/proc/${pid}/environ`)?.split('\0').includes(variable) ?? false;
+function environmentOf(pid: number): string[] {
+  return read(`/proc/${pid}/environ`)?.split('\0') ?? [];
 }
 
-function stateOf(pid: number): { parent: number; session: number; isZombie: boolean } | undefined {
+interface ProcessState {
+  readonly parent: number;
+  readonly session: number;
+  readonly isZombie: boolean;
+  readonly beginning: string;
+}
+
+function stateOf(pid: number): ProcessState | undefined {
   const stat = read(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // The name in brackets may itself hold brackets and blanks.
-  const [state, parent, , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { parent: Number(parent), session: Number(session), isZombie: state === 'Z' };
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state, parent, , session] = fields;
+  const beginning = fields[19] ?? '';
+  return { parent: Number(parent), session: Number(session), isZombie: state === 'Z', beginning };
 }
 
 function read(file: string): string | undefined {

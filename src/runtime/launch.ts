@@ -45,7 +45,10 @@ export interface Launch {
    * still makes it. `group`: there is only the process group.
    */
   readonly killBy: 'namespace' | 'group';
-  /** Random, in the environment of all of it: by this those are found who left the group, or lost their launcher too early. */
+  /**
+   * In the environment of all of it, after its owner random: by this those are found who left the group, or lost their launcher
+   * too early.
+   */
   readonly marker: string;
 }
 
@@ -123,8 +126,8 @@ function gated(
   return { file, args, isGated };
 }
 
-function marked({ env }: CommandSpec): Pick<Launch, 'env' | 'marker'> {
-  const marker = toHex(randomBytes(16));
+function marked({ env, owner }: CommandSpec): Pick<Launch, 'env' | 'marker'> {
+  const marker = [...(owner === undefined ? [] : [owner]), toHex(randomBytes(16))].join('-');
   return { env: { ...COMMAND_ENVIRONMENT, ...env, [MARKER_VARIABLE]: marker }, marker };
 }
 

@@ -22,7 +22,6 @@ export const SHELL = '/bin/sh';
 
 /** As Serf: of what a script writes, the last 8 KiB are kept. */
 const OUTPUT_BYTES_MAX = 8192;
-const NO_SESSION = -1;
 /** The longest time that a timer can wait. */
 const TIMER_MS_MAX: Millis = 2 ** 31 - 1;
 /** What only the agent says: not even a shell from which the agent was started can say who signed a question. */
@@ -164,7 +163,7 @@ class Script implements RunningScript {
     this.cause = cause;
     const { exitCode, signalCode } = this.child;
     // Once the shell is gone, its number may belong to somebody else's session.
-    killMarked(this.marker, exitCode === null && signalCode === null ? pid : NO_SESSION);
+    killMarked(this.marker, exitCode === null && signalCode === null ? pid : undefined);
     // Somebody who escaped may still hold the pipes.
     for (const pipe of [this.child.stdin, this.child.stdout, this.child.stderr]) pipe?.destroy();
   }

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -83,6 +84,21 @@ describe('an agent', () => {
       memory: expect.stringMatching(/can(not)? be had/),
       tasks: expect.stringMatching(/^can be had/),
     });
+  });
+
+  test('that was killed leaves to its successor what still runs of its commands', async () => {
+    const asked = await running();
+    const [sleep] = processesRunning('sleep', '999');
+    const marker = /FANOUT_JOB=[^\0]+/.exec(readFileSync(`/proc/${sleep}/environ`, 'utf8'))?.[0] ?? '';
+    await stopProcess(agent.child, 'SIGKILL');
+    await asked.ended;
+    // As one that was just being started would, or that had no namespace to die with.
+    const env = { FANOUT_JOB: marker.slice('FANOUT_JOB='.length) };
+    const left = spawn('sleep', ['998'], { env, stdio: 'ignore', detached: true });
+    agent = await start('--forgive');
+    expect(agent.log()).toMatch(/its commands had left processes, which are killed: \d/);
+    await eventually('its end', () => left.signalCode === 'SIGKILL');
+    expect((await fanout('echo hello')).stdout).toContain('hello');
   });
 
   test('that was killed refuses what it ran then, and nothing else, over two restarts, until it is forgiven', async () => {

@@ -78,6 +78,7 @@ class Conversation {
     const context: JobContext = {
       nodeName: 'web1',
       nodeKey: nodeKeyOfSeed(seedOf('web1')),
+      owner: 'web1-1-1',
       audit: new NodeAudit({
         log: this.log,
         onFailure: audit.onFailure,

@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MARKER_VARIABLE } from '../../src/runtime/launch.ts';
+import { killOrphans, ownerOf } from '../../src/runtime/orphans.ts';
+import { runProgram, stopProcess } from '../support/processes.ts';
+import {
+  eventually,
+  expectNoSurvivors,
+  PROFILES,
+  processesWith,
+  specOf,
+  start,
+  uniqueWord,
+} from './command-helper.ts';
+
+const NODE = new Uint8Array(64).fill(7);
+const OTHER = new Uint8Array(64).fill(8);
+const RANDOM = '0123456789abcdef0123456789abcdef';
+
+/** Somebody who carries a marker, and a child of theirs that carries none. */
+async function carrier(marker: string): Promise<string> {
+  const word = uniqueWord();
+  const code = 'delete $ENV{FANOUT_JOB}; fork() or do { exec $^X, "-e", "sleep 1000", $ARGV[0] }; sleep 1000';
+  const env = { PATH: process.env.PATH, [MARKER_VARIABLE]: marker };
+  spawn('perl', ['-e', code, word], { env, stdio: 'ignore', detached: true }).unref();
+  await eventually(() => processesWith(word).length === 2);
+  return word;
+}
+
+/** The owner that an agent in another process would be, which has ended since. */
+async function endedOwner(node: Uint8Array): Promise<string> {
+  const agent = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  const stat = readFileSync(`/proc/${agent.pid}/stat`, 'utf8').split(' ');
+  const owner = ownerOf(node).replace(/-\d+-\d+$/, `-${agent.pid}-${stat[21]}`);
+  await stopProcess(agent);
+  return owner;
+}
+
+test('what an ended agent of the node left is killed, with what came of it; what others left is not', async () => {
+  const left = await carrier(`${await endedOwner(NODE)}-${RANDOM}`);
+  // The number may be somebody else's by now: it is not the process that began then.
+  const reused = await carrier(`${ownerOf(NODE).replace(/\d+$/, '1')}-${RANDOM}`);
+  const others = await Promise.all(
+    [`${ownerOf(NODE)}-${RANDOM}`, `${await endedOwner(OTHER)}-${RANDOM}`, RANDOM, `x${RANDOM}`, ''].map(
+      carrier,
+    ),
+  );
+  try {
+    expect(killOrphans(NODE)).toBe(4);
+    await expectNoSurvivors(left);
+    await expectNoSurvivors(reused);
+    for (const word of others) expect(processesWith(word)).toHaveLength(2);
+    expect(killOrphans(NODE)).toBe(0);
+  } finally {
+    for (const pid of others.flatMap((word) => processesWith(word))) process.kill(pid, 'SIGKILL');
+  }
+});
+
+describe('an agent in a process of its own', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'fanout-agent-'));
+  const agentFile = join(folder, 'agent.mjs');
+
+  beforeAll(async () => {
+    chmodSync(folder, 0o755);
+    await build({
+      stdin: {
+        contents: `
+          import { killOrphans, ownerOf } from './orphans.ts';
+          import { startCommand } from './process.ts';
+          const node = new Uint8Array(64).fill(7);
+          const [spec] = process.argv.slice(2);
+          if (spec === undefined) console.log('killed', killOrphans(node));
+          else startCommand({ ...JSON.parse(spec), owner: ownerOf(node) }, () => {});`,
+        resolveDir: fileURLToPath(new URL('../../src/runtime', import.meta.url)),
+        loader: 'ts',
+      },
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      outfile: agentFile,
+      logLevel: 'silent',
+    });
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('that was itself started by a command of a dead agent ends the others, and goes on', async () => {
+    const marker = `${await endedOwner(NODE)}-${RANDOM}`;
+    const word = await carrier(marker);
+    const { code, stdout } = await runProgram(process.execPath, [agentFile], {
+      env: { ...process.env, [MARKER_VARIABLE]: marker },
+    });
+    expect([code, stdout]).toEqual([0, 'killed 2\n']);
+    await expectNoSurvivors(word);
+  });
+
+  test.each(PROFILES)(
+    'and is killed while it starts a command in sandbox "%s" has a successor',
+    async (sandbox) => {
+      const word = uniqueWord();
+      const code = '$SIG{HUP} = "IGNORE"; fork() for 1..2; sleep 1000';
+      const spec = JSON.stringify(specOf(['perl', '-e', code, word], { sandbox }));
+      for (let round = 0; round < 10; round++) {
+        const agent = spawn(process.execPath, [agentFile, spec], { stdio: 'ignore' });
+        const children = (): string => readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8');
+        await eventually(() => children() !== '');
+        // No pause, so that each round ends it a little further in what it makes.
+        for (let look = 0; look < round * 100; look++) children();
+        await stopProcess(agent);
+      }
+      killOrphans(NODE);
+      await expectNoSurvivors(word);
+    },
+  );
+});
+
+test.each(PROFILES)('commands in sandbox "%s" carry their owner', async (sandbox) => {
+  const owner = ownerOf(NODE);
+  const { command, stdout, shows } = start(['printenv', MARKER_VARIABLE], { sandbox, owner });
+  await shows(owner);
+  await command.ended;
+  expect(stdout()).toMatch(new RegExp(`^${owner}-[0-9a-f]{32}\n$`));
+});
