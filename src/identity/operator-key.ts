@@ -83,16 +83,6 @@ export function readPublicKeyFile(path: string): PublicLine | undefined {
   }
 }
 
-/** Loads a key that needs neither passphrase nor agent. Throws FanoutError KEY_INVALID, also when it is missing. */
-export function loadOperatorKey(path: string): LocalKey {
-  const file = readKeyFile(path);
-  if (file === undefined) throw noSuchKey(path);
-  if (file.kind === 'open') return localKey(file.key);
-  throw new FanoutError('KEY_INVALID', `${path}: the private key is protected by a passphrase`, {
-    hint: MAKE_A_KEY,
-  });
-}
-
 /** There is no key file at a path. */
 export function noSuchKey(path: string): FanoutError {
   return new FanoutError('KEY_INVALID', `there is no operator key ${path}`, { hint: MAKE_A_KEY });

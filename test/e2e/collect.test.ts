@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectAgent, openAnswer } from '../../src/asker/connect.ts';
 import { boxKeyPair } from '../../src/identity/box.ts';
 import { signCommand } from '../../src/identity/envelope.ts';
-import { loadOperatorKey } from '../../src/identity/operator-key.ts';
 import { AskerChannel, type AskerEvent } from '../../src/identity/sealed.ts';
 import { keyId } from '../../src/identity/ssh-key.ts';
 import type { RunRecord } from '../../src/rpc/replies.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { keyIn } from '../support/key-file.ts';
 import { eventually, freePort } from '../support/processes.ts';
 
 const RULES = `
@@ -30,7 +30,7 @@ describe('a node that cannot dial its asker', () => {
 
   test('keeps its answer until the asker comes for it', async () => {
     const address = { path: cluster.agents[0]!.control };
-    const key = loadOperatorKey(join(cluster.dir, 'config', 'fanout', 'operator.key'));
+    const key = keyIn(join(cluster.dir, 'config', 'fanout', 'operator.key'));
     const reply = boxKeyPair(new Uint8Array(randomBytes(32)));
     const id = new Uint8Array(randomBytes(16));
     const client = await connectAgent(address);

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ABOUT_QUERY } from '../../src/agent/about.ts';
 import { connectAgent } from '../../src/asker/connect.ts';
-import { loadOperatorKey } from '../../src/identity/operator-key.ts';
 import { keyId } from '../../src/identity/ssh-key.ts';
 import { EMPTY, utf8, utf8Text } from '../../src/lib/bytes.ts';
 import { VERSION } from '../../src/lib/version.ts';
 import type { RpcClient } from '../../src/rpc/client.ts';
 import type { EventRecord, QueryRecord } from '../../src/rpc/views.ts';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
+import { keyIn } from '../support/key-file.ts';
 import { eventually, FANOUT } from '../support/processes.ts';
 
 const QUERY = {
@@ -135,7 +135,7 @@ describe('what an agent shows to its operators', () => {
   });
 
   test('says which programs its own policy allows to whom', async () => {
-    const key = loadOperatorKey(join(cluster.dir, 'config', 'fanout', 'operator.key'));
+    const key = keyIn(join(cluster.dir, 'config', 'fanout', 'operator.key'));
     const alice = keyId(key.publicKey);
     expect(await client.programs(alice)).toEqual([{ program: 'uptime', readOnly: true, rule: 'look' }]);
     expect(await client.programs(new Uint8Array(8))).toEqual([]);

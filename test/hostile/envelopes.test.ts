@@ -3,13 +3,14 @@ import { readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createOperatorKey, type LocalKey, loadOperatorKey } from '../../src/identity/operator-key.ts';
+import { createOperatorKey, type LocalKey } from '../../src/identity/operator-key.ts';
 import { encodeGossip } from '../../src/lib/msgpack.ts';
 import { encodeUserStream } from '../../src/memberlist/stream.ts';
 import { encodeNodeFilter, encodeTagFilter } from '../../src/serf/filters.ts';
 import { encodeRelay } from '../../src/serf/messages.ts';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
 import { processorMsOf } from '../support/cost.ts';
+import { keyIn } from '../support/key-file.ts';
 import { eventually, stopProcess } from '../support/processes.ts';
 import {
   auditOf,
@@ -44,7 +45,7 @@ describe('a member that holds the cluster key and no operator key', () => {
     await cluster.operator();
     alice = operatorKey(cluster);
     createOperatorKey(join(cluster.dir, 'mallory.key'), 'mallory');
-    mallory = loadOperatorKey(join(cluster.dir, 'mallory.key'));
+    mallory = keyIn(join(cluster.dir, 'mallory.key'));
     policy = cluster.addPolicy('open', RULES);
     web1 = await cluster.start({ name: 'web1', tags: { role: 'web' }, policy });
     web2 = await cluster.start({ name: 'web2', tags: { role: 'web' }, policy, join: web1.gossip });

@@ -7,7 +7,7 @@ import { SerfDriver } from '../../src/agent/serf-driver.ts';
 import { boxKeyPair } from '../../src/identity/box.ts';
 import { type CommandBody, decodeEnvelope, signCommand } from '../../src/identity/envelope.ts';
 import { nodeKeyOfSeed } from '../../src/identity/node-key.ts';
-import { type LocalKey, loadOperatorKey } from '../../src/identity/operator-key.ts';
+import type { LocalKey } from '../../src/identity/operator-key.ts';
 import { NodeChannel } from '../../src/identity/sealed.ts';
 import { keyId } from '../../src/identity/ssh-key.ts';
 import { utf8 } from '../../src/lib/bytes.ts';
@@ -18,6 +18,7 @@ import { sealPacket } from '../../src/memberlist/packet.ts';
 import { sealStream } from '../../src/memberlist/stream.ts';
 import { decodeSerfMessage, encodeQuery, encodeQueryResponse, type Query } from '../../src/serf/messages.ts';
 import type { AgentProcess, TestCluster } from '../support/cluster.ts';
+import { keyIn } from '../support/key-file.ts';
 import { eventually } from '../support/processes.ts';
 
 /** A stream that somebody opened to the rogue, such as a node that brings it an answer. */
@@ -264,7 +265,7 @@ function bytesOf(host: string): Uint8Array {
 
 /** The operator's own key, which only the operator has. */
 export function operatorKey(cluster: TestCluster): LocalKey {
-  return loadOperatorKey(join(cluster.dir, 'config', 'fanout', 'operator.key'));
+  return keyIn(join(cluster.dir, 'config', 'fanout', 'operator.key'));
 }
 
 /** The records of a node's audit log. */

@@ -10,8 +10,9 @@ import {
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { decodeEnvelope, signCommand, verifyEnvelope } from '../../src/identity/envelope.ts';
-import { createOperatorKey, loadOperatorKey } from '../../src/identity/operator-key.ts';
+import { createOperatorKey, readKeyFile } from '../../src/identity/operator-key.ts';
 import { parsePublicLine } from '../../src/identity/ssh-key.ts';
+import { keyIn } from '../support/key-file.ts';
 import { bodyOf, fanoutErrorOf, haveSshKeygen, scratchFolder, sshKeygen } from './fixtures.ts';
 
 const hasSshKeygen = haveSshKeygen();
@@ -19,7 +20,7 @@ const hasSshKeygen = haveSshKeygen();
 test('a new key signs commands that verify with its public line', () => {
   const path = join(scratchFolder(), 'new', 'folder', 'operator');
   const { publicLine } = createOperatorKey(path, 'alice@example.com');
-  const key = loadOperatorKey(path);
+  const key = keyIn(path);
   const { key: publicKey, comment } = parsePublicLine(publicLine);
   expect(key.publicKey).toEqual(publicKey);
   expect([key.name, comment]).toEqual(['alice@example.com', 'alice@example.com']);
@@ -67,7 +68,6 @@ test('every key file that cannot be used is refused by name, with what to do', (
   mkdirSync(join(folder, 'folder'), { mode: 0o700 });
   chmodSync(make('open', text), 0o644);
   const cases: [path: string, message: string, hint: string][] = [
-    [join(folder, 'missing'), 'there is no operator key', 'fanout operator keygen'],
     [join(folder, 'open'), 'mode 0644', `chmod 600 ${join(folder, 'open')}`],
     [join(folder, 'link'), 'symbolic link', 'readlink -f'],
     [join(folder, 'folder'), 'is a folder', 'path of the file itself'],
@@ -81,7 +81,7 @@ test('every key file that cannot be used is refused by name, with what to do', (
     [make('empty', ''), 'not an OpenSSH private key', 'fanout operator keygen'],
   ];
   for (const [path, message, hint] of cases) {
-    const error = fanoutErrorOf(() => loadOperatorKey(path));
+    const error = fanoutErrorOf(() => readKeyFile(path));
     expect(error.code).toBe('KEY_INVALID');
     expect(error.message).toContain(path);
     expect(error.message).toContain(message);
@@ -90,22 +90,23 @@ test('every key file that cannot be used is refused by name, with what to do', (
 });
 
 test.skipIf(!hasSshKeygen)(
-  'keys of the real ssh-keygen: Ed25519 loads; with a passphrase, RSA and ECDSA do not',
+  'keys of the real ssh-keygen: Ed25519 loads, with a passphrase it is for an agent, and RSA and ECDSA are refused',
   () => {
     const folder = scratchFolder();
     const make = (name: string, ...options: string[]): string => {
       expect(sshKeygen(['-q', '-C', 'bob', '-f', join(folder, name), ...options]).status).toBe(0);
       return join(folder, name);
     };
-    expect(loadOperatorKey(make('plain', '-t', 'ed25519', '-N', '')).name).toBe('bob');
+    expect(keyIn(make('plain', '-t', 'ed25519', '-N', '')).name).toBe('bob');
+    expect(readKeyFile(make('locked', '-t', 'ed25519', '-N', 'a passphrase'))?.kind).toBe('locked');
+    expect(readKeyFile(join(folder, 'missing'))).toBeUndefined();
     const cases: [path: string, message: string][] = [
-      [make('locked', '-t', 'ed25519', '-N', 'a passphrase'), 'protected by a passphrase'],
       [make('rsa', '-t', 'rsa', '-b', '2048', '-N', ''), 'fanout takes ssh-ed25519 keys'],
       [make('pem', '-t', 'rsa', '-b', '2048', '-N', '', '-m', 'PEM'), 'fanout takes ssh-ed25519 keys'],
       [make('ecdsa', '-t', 'ecdsa', '-N', ''), 'fanout takes ssh-ed25519 keys'],
     ];
     for (const [path, message] of cases) {
-      const error = fanoutErrorOf(() => loadOperatorKey(path));
+      const error = fanoutErrorOf(() => readKeyFile(path));
       expect(error.message).toContain(message);
       expect(error.hint).toContain('fanout operator keygen');
     }
