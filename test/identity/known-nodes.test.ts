@@ -12,12 +12,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { expect, test } from 'vitest';
 import { KnownNodes } from '../../src/identity/known-nodes.ts';
 import { identityFingerprint } from '../../src/identity/node-key.ts';
 import { testWhere } from '../support/applies.ts';
+import { programIn } from '../support/program.ts';
 import { fanoutErrorOf, scratchFolder, seedOf } from './fixtures.ts';
 
 function identityOf(label: string): Uint8Array {
@@ -153,28 +152,16 @@ test('a file that others can write, or a link, is refused', () => {
 
 /** Two processes that begin when the file `start` appears; resolves with what each printed. */
 async function inTwoProcesses(folder: string, source: string): Promise<string[]> {
-  const entry = join(folder, 'child.ts');
-  const knownNodes = fileURLToPath(new URL('../../src/identity/known-nodes.ts', import.meta.url));
-  writeFileSync(
-    entry,
+  const program = programIn(
+    folder,
     `import { existsSync } from 'node:fs';
-    import { KnownNodes } from ${JSON.stringify(knownNodes)};
+    import { KnownNodes } from './identity/known-nodes.ts';
     const [folder, self] = process.argv.slice(2);
     console.error('ready');
     while (!existsSync(folder + '/start'));
     ${source}`,
   );
-  const outfile = join(folder, 'child.cjs');
-  const nodePaths = [fileURLToPath(new URL('../../node_modules', import.meta.url))];
-  await build({
-    entryPoints: [entry],
-    bundle: true,
-    platform: 'node',
-    outfile,
-    nodePaths,
-    logLevel: 'error',
-  });
-  const children = ['1', '2'].map((self) => spawn(process.execPath, [outfile, folder, self]));
+  const children = ['1', '2'].map((self) => spawn(process.execPath, [program, folder, self]));
   const results = children.map(async (child) => {
     let printed = '';
     child.stdout.on('data', (data) => {

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildSync } from 'esbuild';
 import { expect, test } from 'vitest';
 import { AuditLog } from '../../src/identity/audit.ts';
 import { verifyAuditChain, walkAuditChain } from '../../src/identity/audit-verify.ts';
 import { withProcessLock } from '../../src/identity/process-lock.ts';
 import { FanoutError } from '../../src/lib/errors.ts';
+import { programIn } from '../support/program.ts';
 import { scratchFolder } from './fixtures.ts';
 
 const PROCESSES = 20;
@@ -14,43 +14,34 @@ const RECORDS = 15;
 
 /** A program that adds records to one log, one lock each, as a run of an operator does. */
 function writerIn(folder: string): string {
-  const outfile = join(folder, 'writer.mjs');
-  buildSync({
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    outfile,
-    stdin: {
-      resolveDir: new URL('../../src', import.meta.url).pathname,
-      loader: 'ts',
-      contents: `
-        import { appendFileSync } from 'node:fs';
-        import { AuditLog } from './identity/audit.ts';
-        import { withProcessLock } from './identity/process-lock.ts';
-        const [folder, name, count] = process.argv.slice(2);
-        for (let n = 0; n < Number(count); n++) {
-          await withProcessLock(folder + '/lock', () => {
-            const log = AuditLog.open(folder + '/audit.log', { unixMs: () => Date.now(), maxBytes: 20000 });
-            log.append({ event: 'run', who: name, n });
-            void log.closeSoon();
-          });
-        }
-        if (count === 'die') {
-          await withProcessLock(folder + '/lock', () => {
-            appendFileSync(folder + '/audit.log', '{"seq":');
-            process.kill(process.pid, 'SIGKILL');
-          });
-        }
-        if (count === 'hang') {
-          await withProcessLock(folder + '/lock', () => {
-            console.log('holding');
-            for (;;) {}
-          });
-        }
-      `,
-    },
-  });
-  return outfile;
+  return programIn(
+    folder,
+    `
+    import { appendFileSync } from 'node:fs';
+    import { AuditLog } from './identity/audit.ts';
+    import { withProcessLock } from './identity/process-lock.ts';
+    const [folder, name, count] = process.argv.slice(2);
+    for (let n = 0; n < Number(count); n++) {
+      await withProcessLock(folder + '/lock', () => {
+        const log = AuditLog.open(folder + '/audit.log', { unixMs: () => Date.now(), maxBytes: 20000 });
+        log.append({ event: 'run', who: name, n });
+        void log.closeSoon();
+      });
+    }
+    if (count === 'die') {
+      await withProcessLock(folder + '/lock', () => {
+        appendFileSync(folder + '/audit.log', '{"seq":');
+        process.kill(process.pid, 'SIGKILL');
+      });
+    }
+    if (count === 'hang') {
+      await withProcessLock(folder + '/lock', () => {
+        console.log('holding');
+        for (;;) {}
+      });
+    }
+  `,
+  );
 }
 
 test('twenty processes at once add to one log, and its chain holds', { timeout: 120_000 }, async () => {

@@ -2,12 +2,11 @@ import { type StdioOptions, spawn } from 'node:child_process';
 import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findGroups } from '../../src/runtime/group-home.ts';
 import { needsGroup, sweepGroups } from '../../src/runtime/job-group.ts';
 import { testWhere } from '../support/applies.ts';
+import { programIn } from '../support/program.ts';
 import {
   eventually,
   expectNoSurvivors,
@@ -147,25 +146,17 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
 
 describe('an agent in a process of its own', () => {
   const folder = mkdtempSync(join(tmpdir(), 'fanout-agent-'));
-  const agentFile = join(folder, 'agent.mjs');
+  let agentFile: string;
 
-  beforeAll(async () => {
+  beforeAll(() => {
     chmodSync(folder, 0o755);
-    await build({
-      stdin: {
-        contents: `
-          import { startCommand } from './process.ts';
-          const command = startCommand(JSON.parse(process.argv[2]), (_, chunk) => process.stdout.write(chunk));
-          command.ended.then((end) => console.log(JSON.stringify(end)));`,
-        resolveDir: fileURLToPath(new URL('../../src/runtime', import.meta.url)),
-        loader: 'ts',
-      },
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      outfile: agentFile,
-      logLevel: 'silent',
-    });
+    agentFile = programIn(
+      folder,
+      `
+      import { startCommand } from './runtime/process.ts';
+      const command = startCommand(JSON.parse(process.argv[2]), (_, chunk) => process.stdout.write(chunk));
+      command.ended.then((end) => console.log(JSON.stringify(end)));`,
+    );
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { toHex } from '../../src/lib/bytes.ts';
 import { MARKER_VARIABLE } from '../../src/runtime/launch.ts';
 import { killOrphans, ownerOf } from '../../src/runtime/orphans.ts';
 import { runProgram, stopProcess } from '../support/processes.ts';
+import { programIn } from '../support/program.ts';
 import {
   eventually,
   expectNoSurvivors,
@@ -18,8 +19,9 @@ import {
   uniqueWord,
 } from './command-helper.ts';
 
-const NODE = new Uint8Array(64).fill(7);
-const OTHER = new Uint8Array(64).fill(8);
+/** Nobody else's on this machine, whatever else is tested there. */
+const NODE = Uint8Array.from(randomBytes(64));
+const OTHER = Uint8Array.from(randomBytes(64));
 const RANDOM = '0123456789abcdef0123456789abcdef';
 
 /** Somebody who carries a marker, and a child of theirs that carries none. */
@@ -63,35 +65,27 @@ test('what an ended agent of the node left is killed, with what came of it; what
 
 describe('an agent in a process of its own', () => {
   const folder = mkdtempSync(join(tmpdir(), 'fanout-agent-'));
-  const agentFile = join(folder, 'agent.mjs');
+  let agentFile: string;
 
-  beforeAll(async () => {
+  beforeAll(() => {
     chmodSync(folder, 0o755);
-    await build({
-      stdin: {
-        contents: `
-          import { killOrphans, ownerOf } from './orphans.ts';
-          import { startCommand } from './process.ts';
-          const node = new Uint8Array(64).fill(7);
-          const [spec] = process.argv.slice(2);
-          if (spec === undefined) console.log('killed', killOrphans(node));
-          else startCommand({ ...JSON.parse(spec), owner: ownerOf(node) }, () => {});`,
-        resolveDir: fileURLToPath(new URL('../../src/runtime', import.meta.url)),
-        loader: 'ts',
-      },
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      outfile: agentFile,
-      logLevel: 'silent',
-    });
+    agentFile = programIn(
+      folder,
+      `
+      import { killOrphans, ownerOf } from './runtime/orphans.ts';
+      import { startCommand } from './runtime/process.ts';
+      const node = Buffer.from(process.argv[2], 'hex');
+      const [spec] = process.argv.slice(3);
+      if (spec === undefined) console.log('killed', killOrphans(node));
+      else startCommand({ ...JSON.parse(spec), owner: ownerOf(node) }, () => {});`,
+    );
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
   test('that was itself started by a command of a dead agent ends the others, and goes on', async () => {
     const marker = `${await endedOwner(NODE)}-${RANDOM}`;
     const word = await carrier(marker);
-    const { code, stdout } = await runProgram(process.execPath, [agentFile], {
+    const { code, stdout } = await runProgram(process.execPath, [agentFile, toHex(NODE)], {
       env: { ...process.env, [MARKER_VARIABLE]: marker },
     });
     expect([code, stdout]).toEqual([0, 'killed 2\n']);
@@ -105,7 +99,7 @@ describe('an agent in a process of its own', () => {
       const code = '$SIG{HUP} = "IGNORE"; fork() for 1..2; sleep 1000';
       const spec = JSON.stringify(specOf(['perl', '-e', code, word], { sandbox }));
       for (let round = 0; round < 10; round++) {
-        const agent = spawn(process.execPath, [agentFile, spec], { stdio: 'ignore' });
+        const agent = spawn(process.execPath, [agentFile, toHex(NODE), spec], { stdio: 'ignore' });
         const children = (): string => readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8');
         await eventually(() => children() !== '');
         // No pause, so that each round ends it a little further in what it makes.
