@@ -18,7 +18,11 @@ import type { Log } from './log.ts';
 
 /** As Serf: ask at the start and then so often. */
 const ASK_EVERY_MS: Millis = 60_000;
-/** Serf listens for one second. A machine that is busy takes longer, and would be missed for a minute. */
+/**
+ * Serf listens for one second. A machine that is busy takes longer, and would be missed for a minute. Who has found nobody in
+ * this time asks again, and then after twice that, as RFC 6762 has it (section 5.2): a switch may take seconds to learn
+ * where a group of multicast listens.
+ */
 const LISTEN_MS: Millis = 5000;
 /** As Serf: who was found is joined when so long nobody else was. */
 const QUIET_MS: Millis = 100;
@@ -70,24 +74,31 @@ export class Discovery {
       answered: (bytes) => discovery.answered(bytes),
       failed: (reason) => parts.log.warn(`discovery: cannot ask: ${reason}`),
     });
-    discovery.ask();
-    discovery.timers.ask = setInterval(() => discovery.ask(), ASK_EVERY_MS);
+    discovery.ask(LISTEN_MS);
     return discovery;
   }
 
   async close(): Promise<void> {
-    clearInterval(this.timers.ask);
+    clearTimeout(this.timers.ask);
     clearTimeout(this.timers.listen);
     clearTimeout(this.timers.quiet);
     await this.sockets?.close();
   }
 
-  private ask(): void {
+  /** `againMs`: when to ask again, if nobody is found by then. */
+  private ask(againMs: Millis): void {
     this.asking = { id: randomInt(1, 2 ** 16), left: FOUND_PER_ASK_MAX };
+    this.timers.ask = setTimeout(() => this.askAgain(againMs), againMs);
+    clearTimeout(this.timers.listen);
     this.timers.listen = setTimeout(() => {
       this.asking = undefined;
     }, LISTEN_MS);
     this.sockets?.ask(encodeQuestion(this.asking.id, { name: this.service, type: TYPE.PTR }));
+  }
+
+  private askAgain(afterMs: Millis): void {
+    if (this.found.size === 0) return this.ask(Math.min(2 * afterMs, ASK_EVERY_MS));
+    this.timers.ask = setTimeout(() => this.ask(ASK_EVERY_MS), ASK_EVERY_MS - afterMs);
   }
 
   private asked(bytes: Uint8Array, reply: (bytes: Uint8Array) => void): void {
