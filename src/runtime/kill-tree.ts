@@ -6,6 +6,7 @@ import { MARKER_VARIABLE } from './launch.ts';
 const SWEEP_ROUNDS_MAX = 50;
 /** No session of any process. */
 const NO_SESSION = -1;
+const ASSIGNMENT = `${MARKER_VARIABLE}=`;
 
 /** Sends a signal; a process that is gone already, or not ours any more, is no error. */
 export function signal(pid: number, name: NodeJS.Signals): void {
@@ -48,12 +49,21 @@ export function killNamespace(launcher: number): void {
 /**
  * Kills every process that carries the marker in its environment, belongs to the session, or descends from one that
  * does. All are stopped before the first is killed, so that none can make another in between. A process that has
- * left the session, emptied its environment and lost its parent is not found. Returns how many there were.
+ * left the session, emptied its environment and lost its parent is not found.
  */
-export function killMarked(marker: string, session = NO_SESSION): number {
+export function killMarked(marker: string, session = NO_SESSION): void {
+  killTrees((one) => one === marker, session);
+}
+
+/** The same for all markers that are meant, in one go: anybody can make processes that carry them. Returns how many it killed. */
+export function killAllMarked(isMeant: (marker: string) => boolean): number {
+  return killTrees(isMeant, NO_SESSION);
+}
+
+function killTrees(isMeant: (marker: string) => boolean, session: number): number {
   const found = new Set<number>();
   for (let round = 0; round < SWEEP_ROUNDS_MAX; round++) {
-    const fresh = markedProcesses(`${MARKER_VARIABLE}=${marker}`, session, found);
+    const fresh = markedProcesses(isMeant, session, found);
     if (fresh.length === 0) break;
     for (const pid of fresh) {
       found.add(pid);
@@ -62,16 +72,6 @@ export function killMarked(marker: string, session = NO_SESSION): number {
   }
   for (const pid of found) signal(pid, 'SIGKILL');
   return found.size;
-}
-
-/** The markers that processes of this machine carry, as far as their environment may be read. */
-export function markersFound(): Set<string> {
-  const markers = new Set<string>();
-  for (const pid of processIds()) {
-    const assignment = environmentOf(pid).find((one) => one.startsWith(`${MARKER_VARIABLE}=`));
-    if (assignment !== undefined) markers.add(assignment.slice(MARKER_VARIABLE.length + 1));
-  }
-  return markers;
 }
 
 /** When a process began, in clock ticks since the machine did; undefined when it is gone. With its number it is that process and no other. */
@@ -94,14 +94,18 @@ function processIds(): number[] {
     .filter((pid) => pid !== process.pid);
 }
 
-function markedProcesses(variable: string, session: number, known: ReadonlySet<number>): number[] {
+function markedProcesses(
+  isMeant: (marker: string) => boolean,
+  session: number,
+  known: ReadonlySet<number>,
+): number[] {
   const parents = new Map<number, number>();
   const marked = new Set(known);
   for (const pid of processIds()) {
     const state = stateOf(pid);
     if (state === undefined || state.isZombie) continue;
     parents.set(pid, state.parent);
-    if (state.session === session || environmentOf(pid).includes(variable)) marked.add(pid);
+    if (state.session === session || markersOf(pid).some(isMeant)) marked.add(pid);
   }
   // A parent may come after its child in the list.
   for (let before = -1; before !== marked.size; ) {
@@ -111,8 +115,9 @@ function markedProcesses(variable: string, session: number, known: ReadonlySet<n
   return [...marked].filter((pid) => !known.has(pid));
 }
 
-function environmentOf(pid: number): string[] {
-  return read(`/proc/${pid}/environ`)?.split('\0') ?? [];
+function markersOf(pid: number): string[] {
+  const variables = read(`/proc/${pid}/environ`)?.split('\0') ?? [];
+  return variables.filter((one) => one.startsWith(ASSIGNMENT)).map((one) => one.slice(ASSIGNMENT.length));
 }
 
 interface ProcessState {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { beginningOf, killMarked, markersFound } from './kill-tree.ts';
+import { beginningOf, killAllMarked } from './kill-tree.ts';
 
 /** Of a digest, enough to tell the nodes of one machine apart. */
 const NODE_DIGITS = 16;
@@ -23,11 +23,9 @@ function nodeOf(identity: Uint8Array): string {
  * started is left alone, and so are other nodes' commands: theirs may live where this one sees no agent, as in a container.
  */
 export function killOrphans(identity: Uint8Array): number {
-  let killed = 0;
-  for (const marker of markersFound()) {
+  const own = nodeOf(identity);
+  return killAllMarked((marker) => {
     const [, node, pid, beginning] = MARKER.exec(marker) ?? [];
-    if (node !== nodeOf(identity) || beginningOf(Number(pid)) === beginning) continue;
-    killed += killMarked(marker);
-  }
-  return killed;
+    return node === own && beginningOf(Number(pid)) !== beginning;
+  });
 }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toHex } from '../../src/lib/bytes.ts';
 import { MARKER_VARIABLE } from '../../src/runtime/launch.ts';
 import { killOrphans, ownerOf } from '../../src/runtime/orphans.ts';
+import { processorMs } from '../support/cost.ts';
 import { runProgram, stopProcess } from '../support/processes.ts';
 import { programIn } from '../support/program.ts';
 import {
@@ -32,6 +33,13 @@ async function carrier(marker: string): Promise<string> {
   spawn('perl', ['-e', code, word], { env, stdio: 'ignore', detached: true }).unref();
   await eventually(() => processesWith(word).length === 2);
   return word;
+}
+
+/** Those of the word's processes that carry a marker already. */
+function markedOf(word: string): readonly number[] {
+  return processesWith(word).filter((pid) =>
+    readFileSync(`/proc/${pid}/environ`, 'latin1').includes(MARKER_VARIABLE),
+  );
 }
 
 /** The owner that an agent in another process would be, which has ended since. */
@@ -61,6 +69,22 @@ test('what an ended agent of the node left is killed, with what came of it; what
   } finally {
     for (const pid of others.flatMap((word) => processesWith(word))) process.kill(pid, 'SIGKILL');
   }
+});
+
+test('however many processes somebody makes with markers of the node, its agent starts', async () => {
+  const owner = await endedOwner(NODE);
+  const word = uniqueWord();
+  const code =
+    'for my $n (1..300) { fork() or do { $ENV{FANOUT_JOB} = sprintf("%s-%032x", $ARGV[1], $n); exec $^X, "-e", "sleep 1000", $ARGV[0] } } sleep 1000';
+  const parent = spawn('perl', ['-e', code, word, owner], { stdio: 'ignore' });
+  try {
+    await eventually(() => processesWith(word).length === 301);
+    await eventually(() => markedOf(word).length === 300);
+    expect(processorMs(() => expect(killOrphans(NODE)).toBe(300))).toBeLessThan(1500);
+  } finally {
+    await stopProcess(parent);
+  }
+  await expectNoSurvivors(word);
 });
 
 describe('an agent in a process of its own', () => {
