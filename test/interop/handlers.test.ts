@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AgentProcess, TestCluster } from '../support/cluster.ts';
-import { eventually, freePort, runProgram } from '../support/processes.ts';
+import { eventually, freePort, type Result, runProgram } from '../support/processes.ts';
 import { HAS_SERF, RealSerf } from '../support/real-serf.ts';
 
 /** Writes everything that a handler gets into one file, named by event and number. */
@@ -104,8 +104,9 @@ describe.skipIf(!HAS_SERF)('the same handler under the real Serf and under ours'
   });
 
   test('an answer that is too long and a handler that fails are silence, here as there', async () => {
-    for (const name of ['much', 'bad']) {
-      const asked = await real.cli('query', '-timeout', '5s', '-format', 'json', name);
+    const ask = (name: string): Promise<Result> =>
+      real.cli('query', '-timeout', '5s', '-format', 'json', name);
+    for (const asked of await Promise.all(['much', 'bad'].map(ask))) {
       const { Responses } = JSON.parse(asked.stdout) as { Responses: Record<string, string> };
       // The handler for everything answers; of the two lines the first answer counts.
       expect(Object.keys(Responses).sort()).toEqual(['ours1', 'real1']);

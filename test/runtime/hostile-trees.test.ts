@@ -55,6 +55,16 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     await expectNoSurvivors(word);
   });
 
+  test.concurrent.each(Object.entries(STUBBORN))('%s do not outlive being cancelled', async (_, code) => {
+    const word = uniqueWord();
+    const argv = ['perl', '-e', `${PRELUDE} ${code} print "ready"; sleep 1000`, word];
+    const { command, shows } = start(argv, { sandbox });
+    await shows('ready');
+    command.kill('cancelled');
+    expect(await command.ended).toMatchObject({ kind: 'ended', cause: 'cancelled' });
+    await expectNoSurvivors(word);
+  });
+
   test('nothing of a sandbox outlives a launcher that is killed while it makes it', async () => {
     const word = uniqueWord();
     const childrenOf = (pid: number): number[] =>
@@ -69,16 +79,6 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
       process.kill(launcher, 'SIGKILL');
       await command.ended;
     }
-    await expectNoSurvivors(word);
-  });
-
-  test.each(Object.entries(STUBBORN))('%s do not outlive being cancelled', async (_, code) => {
-    const word = uniqueWord();
-    const argv = ['perl', '-e', `${PRELUDE} ${code} print "ready"; sleep 1000`, word];
-    const { command, shows } = start(argv, { sandbox });
-    await shows('ready');
-    command.kill('cancelled');
-    expect(await command.ended).toMatchObject({ kind: 'ended', cause: 'cancelled' });
     await expectNoSurvivors(word);
   });
 

@@ -122,7 +122,7 @@ describe('an agent in a process of its own', () => {
       const word = uniqueWord();
       const code = '$SIG{HUP} = "IGNORE"; fork() for 1..2; sleep 1000';
       const spec = JSON.stringify(specOf(['perl', '-e', code, word], { sandbox }));
-      for (let round = 0; round < 10; round++) {
+      for (let round = 0; round < 6; round++) {
         const agent = spawn(process.execPath, [agentFile, toHex(NODE), spec], { stdio: 'ignore' });
         const children = (): string => readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8');
         await eventually(() => children() !== '');

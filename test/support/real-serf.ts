@@ -77,7 +77,7 @@ export class RealSerf {
   }
 
   /** Waits until this agent sees another in a status; returns how long that took in ms. */
-  async sees(name: string, status: string, timeoutMs = 40_000): Promise<number> {
+  async sees(name: string, status: string, timeoutMs = 50_000): Promise<number> {
     const started = performance.now();
     await eventually(
       `${this.name} to see ${name} ${status}`,
