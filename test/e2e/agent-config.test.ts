@@ -84,12 +84,15 @@ describe('an agent told by files', () => {
   async function membersOf(
     name: string,
   ): Promise<Record<string, { status: string; tags: Record<string, string> }>> {
-    const args = [FANOUT, 'members', '--rpc-addr', path(`${name}.sock`), '--format', 'json'];
-    const { stdout } = await runProgram(process.execPath, args);
-    const { members } = JSON.parse(stdout || '{"members":[]}') as {
-      members: { name: string; status: string; tags: Record<string, string> }[];
-    };
-    return Object.fromEntries(members.map(({ name: of, status, tags }) => [of, { status, tags }]));
+    const client = await connectAgent({ path: path(`${name}.sock`) });
+    try {
+      const members = await client.members();
+      return Object.fromEntries(
+        members.map(({ name: of, status, tags }) => [of, { status, tags: Object.fromEntries(tags) }]),
+      );
+    } finally {
+      client.close();
+    }
   }
 
   const tagsOf = async (name: string): Promise<unknown> => (await membersOf(name))[name]?.tags;
