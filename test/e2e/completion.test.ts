@@ -189,9 +189,11 @@ describe('completion', () => {
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     try {
       for (const to of [nobody, `127.0.0.1:${port}`, '/nowhere.sock', 'no address at all']) {
+        const from = performance.now();
         const args = [FANOUT, 'complete', 'fish', '--', '--rpc-addr', to, '--node', ''];
         const found = await runProgram(process.execPath, args, { env, timeoutMs: 20_000 });
         expect(found).toEqual({ code: 0, stdout: '', stderr: '' });
+        expect(performance.now() - from).toBeLessThan(10_000);
       }
     } finally {
       deaf.close();

@@ -131,7 +131,7 @@ describe('what an agent shows to its operators', () => {
       return found?.rttMs === undefined ? undefined : found;
     });
     expect(peer).toMatchObject({ name: 'web2', isSuspect: false });
-    expect(peer.rttMs).toBeGreaterThan(0);
+    expect(peer.rttMs).toBeLessThan(1000);
   });
 
   test('says which programs its own policy allows to whom', async () => {

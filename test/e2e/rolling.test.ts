@@ -97,7 +97,7 @@ describe('a run on four nodes that its asker holds in its hand', () => {
     await eventually(
       `sleep ${seconds} to be gone`,
       () => processesRunning('sleep', seconds).length === 0,
-      10_000,
+      5000,
     );
   }
 

@@ -138,17 +138,8 @@ describe('a run on a five-node encrypted cluster', () => {
     expect(run.code).toBe(4);
     for (const node of ['web1', 'web2', 'web3', 'web4']) expect(run.stderr).toContain(node);
     expect(run.stderr).toMatch(/timed[ -]out/);
-    await gone('311');
+    expect(processesRunning('sleep', '311')).toEqual([]);
   });
-
-  /** Nothing of it is left: at once, and two seconds later at most. */
-  async function gone(seconds: string): Promise<void> {
-    await eventually(
-      `sleep ${seconds} to be gone`,
-      () => processesRunning('sleep', seconds).length === 0,
-      10_000,
-    );
-  }
 
   /** Starts a command and waits until it runs on the given number of nodes. */
   async function startLong(
@@ -180,14 +171,14 @@ describe('a run on a five-node encrypted cluster', () => {
       child.kill(signal);
       expect(await code).toBe(130);
       expect(said).toMatch(/cancelled/);
-      await gone('322');
+      expect(processesRunning('sleep', '322')).toEqual([]);
     },
   );
 
   test('when the asker dies, what it started dies', async () => {
     const child = await startLong('333', 4, '--tag', 'role=web');
     child.kill('SIGKILL');
-    await gone('333');
+    await eventually('the sleeps to be gone', () => processesRunning('sleep', '333').length === 0);
   });
 
   test("a member's changed key is a loud error, and nothing runs there", async () => {
@@ -240,6 +231,6 @@ describe('a run on a five-node encrypted cluster', () => {
     asker.child.kill('SIGKILL');
     expect(await code).toBe(4);
     expect(said).toMatch(/lost/);
-    await gone('355');
+    await eventually('the sleeps to be gone', () => processesRunning('sleep', '355').length === 0);
   });
 });

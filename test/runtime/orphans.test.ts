@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import { toHex } from '../../src/lib/bytes.ts';
+import { beginningOf } from '../../src/runtime/kill-tree.ts';
 import { MARKER_VARIABLE } from '../../src/runtime/launch.ts';
 import { killOrphans, ownerOf } from '../../src/runtime/orphans.ts';
 import { processorMs } from '../support/cost.ts';
 import { runProgram, stopProcess } from '../support/processes.ts';
-import { programIn } from '../support/program.ts';
+import { sharedProgram } from '../support/program.ts';
 import {
   eventually,
   expectNoSurvivors,
@@ -45,8 +44,7 @@ function markedOf(word: string): readonly number[] {
 /** The owner that an agent in another process would be, which has ended since. */
 async function endedOwner(node: Uint8Array): Promise<string> {
   const agent = spawn('sleep', ['1000'], { stdio: 'ignore' });
-  const stat = readFileSync(`/proc/${agent.pid}/stat`, 'utf8').split(' ');
-  const owner = ownerOf(node).replace(/-\d+-\d+$/, `-${agent.pid}-${stat[21]}`);
+  const owner = ownerOf(node).replace(/-\d+-\d+$/, `-${agent.pid}-${beginningOf(agent.pid as number)}`);
   await stopProcess(agent);
   return owner;
 }
@@ -88,28 +86,18 @@ test('however many processes somebody makes with markers of the node, its agent 
 });
 
 describe('an agent in a process of its own', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'fanout-agent-'));
-  let agentFile: string;
-
-  beforeAll(() => {
-    chmodSync(folder, 0o755);
-    agentFile = programIn(
-      folder,
-      `
+  const agentFile = sharedProgram(`
       import { killOrphans, ownerOf } from './runtime/orphans.ts';
       import { startCommand } from './runtime/process.ts';
       const node = Buffer.from(process.argv[2], 'hex');
       const [spec] = process.argv.slice(3);
       if (spec === undefined) console.log('killed', killOrphans(node));
-      else startCommand({ ...JSON.parse(spec), owner: ownerOf(node) }, () => {});`,
-    );
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
+      else startCommand({ ...JSON.parse(spec), owner: ownerOf(node) }, () => {});`);
 
   test('that was itself started by a command of a dead agent ends the others, and goes on', async () => {
     const marker = `${await endedOwner(NODE)}-${RANDOM}`;
     const word = await carrier(marker);
-    const { code, stdout } = await runProgram(process.execPath, [agentFile, toHex(NODE)], {
+    const { code, stdout } = await runProgram(process.execPath, [agentFile(), toHex(NODE)], {
       env: { ...process.env, [MARKER_VARIABLE]: marker },
     });
     expect([code, stdout]).toEqual([0, 'killed 2\n']);
@@ -123,7 +111,7 @@ describe('an agent in a process of its own', () => {
       const code = '$SIG{HUP} = "IGNORE"; fork() for 1..2; sleep 1000';
       const spec = JSON.stringify(specOf(['perl', '-e', code, word], { sandbox }));
       for (let round = 0; round < 6; round++) {
-        const agent = spawn(process.execPath, [agentFile, toHex(NODE), spec], { stdio: 'ignore' });
+        const agent = spawn(process.execPath, [agentFile(), toHex(NODE), spec], { stdio: 'ignore' });
         const children = (): string => readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8');
         await eventually(() => children() !== '');
         // No pause, so that each round ends it a little further in what it makes.

@@ -111,6 +111,7 @@ describe.each(PROFILES)('in sandbox "%s"', (sandbox) => {
     const { end, stdout } = await run(['perl', '-e', code], { sandbox, timeoutMs: LIMIT_MS });
     expect(stdout).toBe('ready cleaned');
     expect(end).toMatchObject({ code: 9, signal: null, cause: 'timeout' });
+    expect(end.durationMs).toBeLessThan(LIMIT_MS + 1900);
   });
 
   test.concurrent('a program without a word about SIGTERM is ended by it', async () => {

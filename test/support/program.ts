@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
+import { afterAll, beforeAll } from 'vitest';
+import { removeFolder, temporaryFolder } from './processes.ts';
 
 /**
  * Makes a program in the folder, to be run by a Node of its own: `source` is an ES module in TypeScript, which imports parts
@@ -25,4 +27,15 @@ export function programIn(folder: string, source: string): string {
     logLevel: 'silent',
   });
   return outfile;
+}
+
+/** The same in a folder of its own, for all tests of a block. Gives its path, once they run. */
+export function sharedProgram(source: string): () => string {
+  const folder = temporaryFolder();
+  let path = '';
+  beforeAll(() => {
+    path = programIn(folder, source);
+  });
+  afterAll(() => removeFolder(folder));
+  return () => path;
 }
